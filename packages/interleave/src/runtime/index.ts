@@ -1,0 +1,3 @@
+/** `@umbuf/interleave/runtime`: what transformed code imports as `__rt`. Nothing from `node:`. */
+export * from './ops.ts';
+export { Op, type ModuleSites, type Site, type Steps } from './protocol.ts';
