@@ -1,1 +1,84 @@
-export {};
+/** `@umbuf/memory`: shared memory as a computer. See docs/architecture/layers.md. */
+
+export {
+  type Address,
+  ARENA_BYTES_MAX,
+  LINE_BYTES,
+  LINE_WORDS,
+  NULL,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+} from './address.ts';
+export {
+  Arena,
+  ARENA_MAGIC,
+  ARENA_VERSION,
+  type ArenaHandle,
+  type ArenaOptions,
+  CPUS_MAX,
+  DebugLevel,
+  type DebugLevelName,
+  DOMAINS_MAX,
+  requireInteger,
+} from './arena.ts';
+export { claimCpu, Cpu, type CpuOptions, releaseCpu } from './cpu/cpu.ts';
+export { type Claim, claimedState, drainCpu, type DrainResult } from './cpu/drain.ts';
+export {
+  HandKind,
+  releaseSlot,
+  reserveSlot,
+  settleHand,
+  SLOT_DETAIL,
+  SLOT_KIND,
+  SLOT_MORE,
+  SLOT_VALUE,
+} from './cpu/hand-stack.ts';
+export { type AnswerHook, ArenaHooks, type CacheRepair, type SlotRepair } from './cpu/hooks.ts';
+export { answerRequests, checkpoint, enterCpu, leaveCpu } from './cpu/protocol.ts';
+export { markDead, recover, type RecoverResult } from './cpu/recover.ts';
+export {
+  CpuState,
+  describeState,
+  packState,
+  STATE_KIND_MASK,
+  stateBy,
+  stateIncarnation,
+} from './cpu/state.ts';
+export * from './errors.ts';
+export { dumpRecord } from './layout/dump.ts';
+export {
+  checkLayout,
+  type Field,
+  fieldAt,
+  fieldWords,
+  type Layout,
+  type WordKind,
+} from './layout/layout.ts';
+export {
+  ArenaHeader,
+  CpuRecord,
+  HAND_SLOT_WORDS,
+  HAND_SLOTS,
+  MutexRecord,
+  PAGE_BINS,
+  PageEntry,
+  PagePool,
+} from './layout/records.ts';
+export { epochOfPage, kegOfPage, mapPages, slabOfPage, unmapPages } from './page/page-map.ts';
+export { binOf, domainOfPage, poolOfPage, putPages, takePages } from './page/page-pool.ts';
+export {
+  checkPagePool,
+  freePageCount,
+  largestFreeRun,
+  pagesInUse,
+} from './page/page-statistics.ts';
+export { lockRegistry, Root, STATIC_NEXT, staticSpace, unlockRegistry } from './registry.ts';
+export { spinHint } from './sync/backoff.ts';
+export {
+  describeOwner,
+  LockBusyError,
+  lockMutex,
+  mutexOwner,
+  unlockMutex,
+  WAITERS,
+} from './sync/mutex.ts';

@@ -1,0 +1,94 @@
+/**
+ * Draining another CPU: what a CPU that is idle, running, blocked or gone has cached is brought
+ * to the lists. An idle CPU is claimed by the caller's `claim` (one straight line under a list
+ * lock); a running one is sent a request that it answers at its next slow path, leave, wait or
+ * checkpoint. Nothing is waited for without a bound.
+ */
+
+import { Panic } from '../errors.ts';
+import { CpuRecord } from '../layout/records.ts';
+import type { Cpu } from './cpu.ts';
+import { answerRequests, enterCpu, leaveCpu } from './protocol.ts';
+import { CpuState, STATE_KIND_MASK } from './state.ts';
+
+const POSTED = CpuRecord.fields.posted.at;
+const ANSWERED = CpuRecord.fields.answered.at;
+
+/**
+ * Claims the idle CPU `target`, whose state word was `seen`: takes the list's lock, then in one
+ * straight line compare-exchanges `seen` to claimed, moves the buckets, stores `seen` back and
+ * notifies. False when the exchange lost. See `claimedState`.
+ */
+export type Claim = (cpu: Cpu, target: number, seen: number) => boolean;
+
+export type DrainResult = 'drained' | 'unanswered' | 'gone';
+
+/** The state word of `seen` while CPU `by` claims it. Compute it before the straight line. */
+export function claimedState(seen: number, by: number): number {
+  return (seen & ~STATE_KIND_MASK) | CpuState.claimed | ((by + 1) << 4);
+}
+
+/**
+ * Drains CPU `target`. `timeoutMs` bounds each wait; on the bound the request stays posted and
+ * the result says `unanswered`. `gone`: dead or being recovered, `recover` will flush it. The
+ * caller leaves and enters around the wait, so nothing read before the call is valid after it.
+ */
+export function drainCpu(cpu: Cpu, target: number, claim: Claim, timeoutMs: number): DrainResult {
+  const { words, arena } = cpu;
+  if (words[cpu.entered] === 0) enterCpu(cpu);
+  if (target === cpu.number) {
+    answerRequests(cpu);
+    return 'drained';
+  }
+  const base = arena.cpuTable + target * CpuRecord.words;
+  const deadline = performance.now() + timeoutMs;
+  let ticket = 0;
+  let posted = false;
+  // Ends: every pass either returns, lost an exchange to another CPU's progress, or waited.
+  for (;;) {
+    let seen = Atomics.load(words, base);
+    switch (seen & STATE_KIND_MASK) {
+      case CpuState.offline:
+        return 'drained'; // it flushed before it changed the state
+      case CpuState.idle:
+        if (claim(cpu, target, seen)) return 'drained';
+        break;
+      case CpuState.running: {
+        if (!posted) {
+          ticket = (Atomics.add(words, base + POSTED, 1) + 1) | 0;
+          posted = true;
+          // The drainer's half of Dekker's handshake: it may have gone idle before it saw us.
+          seen = Atomics.load(words, base);
+          if ((seen & STATE_KIND_MASK) !== CpuState.running) break;
+        }
+        const answered = Atomics.load(words, base + ANSWERED);
+        if (((answered - ticket) | 0) >= 0) return 'drained';
+        if (!waitBounded(cpu, base + ANSWERED, answered, deadline)) return 'unanswered';
+        break;
+      }
+      case CpuState.claimed:
+        // The claim may be for another zone: wait and look again, never report drained.
+        if (!waitBounded(cpu, base, seen, deadline)) return 'unanswered';
+        break;
+      case CpuState.dead:
+      case CpuState.recovering:
+        return 'gone';
+      default:
+        throw new Panic(`CPU ${target} has state word ${seen}`);
+    }
+  }
+}
+
+/**
+ * Leaves, sleeps until the word changes or the deadline, enters. Without leaving, two CPUs that
+ * drain each other would both time out. A thread that may not block does not sleep at all.
+ */
+function waitBounded(cpu: Cpu, word: number, value: number, deadline: number): boolean {
+  const left = deadline - performance.now();
+  if (left <= 0 || !cpu.mayBlock) return false;
+  leaveCpu(cpu);
+  // An idle target does not notify `answered` when it is claimed instead: look again in 1 ms.
+  Atomics.wait(cpu.words, word, value, Math.min(left, 1));
+  enterCpu(cpu);
+  return true;
+}

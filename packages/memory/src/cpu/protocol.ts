@@ -1,0 +1,110 @@
+/**
+ * Enter, leave, answer: who may touch a per-CPU cache, and when.
+ *
+ * A thread enters at the first allocator call of a job and leaves in a microtask behind it.
+ * While it is entered (state running) its private words are its own; while it is idle another
+ * CPU may claim them for one straight line. Two handshakes keep that right:
+ *
+ * - enter and claim both compare-exchange the state word, so only one of them wins; its acquire
+ *   side orders the claimer's plain writes to the cache before ours.
+ * - a drainer adds to `posted`, then looks at the state; leave stores the state, then looks at
+ *   `posted` (Dekker). All four are SeqCst, so one of the two sees the other: a request cannot be
+ *   left pending on a CPU that went idle without looking.
+ */
+
+import { Panic } from '../errors.ts';
+import { CpuRecord } from '../layout/records.ts';
+import type { Cpu } from './cpu.ts';
+import { settleHand } from './hand-stack.ts';
+import { CpuState, describeState, packState, STATE_KIND_MASK } from './state.ts';
+
+const C = CpuRecord.fields;
+const POSTED = C.posted.at;
+const ANSWERED = C.answered.at;
+const ENTERS = C.enters.at;
+const ANSWERS = C.answers.at;
+
+/**
+ * Idle to running; waits while the CPU is claimed, which is one straight line of another thread
+ * and therefore short and never interrupted by a death. Call only when not entered.
+ */
+export function enterCpu(cpu: Cpu): void {
+  const { words, state, entered } = cpu;
+  const idle = packState(CpuState.idle, cpu.incarnation);
+  const running = packState(CpuState.running, cpu.incarnation);
+  for (;;) {
+    // straight
+    const seen = Atomics.compareExchange(words, state, idle, running);
+    if (seen === idle) words[entered] = 1;
+    // end
+    if (seen === idle) break;
+    if ((seen & STATE_KIND_MASK) !== CpuState.claimed) {
+      throw new Panic(`CPU ${cpu.number} enters while ${describeState(seen)}`);
+    }
+    // A claim ends within its straight line, so a thread that may not block just looks again.
+    if (cpu.mayBlock) Atomics.wait(words, state, seen);
+  }
+  cpu.longs[(cpu.base + ENTERS) >> 1]! += 1n;
+  if (cpu.queueLeave !== undefined) cpu.queueLeave();
+}
+
+/** Running to idle, with pending requests answered. Nothing to do when not entered. */
+export function leaveCpu(cpu: Cpu): void {
+  const { words, state, entered, base } = cpu;
+  if (words[entered] === 0) return;
+  const idle = packState(CpuState.idle, cpu.incarnation);
+  const running = packState(CpuState.running, cpu.incarnation);
+  if (words[cpu.handTop] !== 0) settleHand(cpu);
+  for (;;) {
+    if (Atomics.load(words, base + POSTED) !== Atomics.load(words, base + ANSWERED)) {
+      answerRequests(cpu);
+    }
+    // straight: the exchange releases our cache writes to the next claimer
+    words[entered] = 0;
+    const seen = Atomics.compareExchange(words, state, running, idle);
+    // end
+    if (seen !== running) {
+      throw new Panic(
+        `CPU ${cpu.number} leaves while ${describeState(seen)}: declared dead wrongly`,
+      );
+    }
+    // The second half of Dekker's handshake: a request posted before the exchange is seen here,
+    // one posted after it finds us idle. Before the exchange this look would be useless.
+    if (Atomics.load(words, base + POSTED) === Atomics.load(words, base + ANSWERED)) return;
+    // straight
+    const back = Atomics.compareExchange(words, state, idle, running);
+    if (back === idle) words[entered] = 1;
+    // end
+    if (back !== idle) return; // a claimer is at work: it drains, nobody waits for our answer
+  }
+}
+
+/**
+ * Moves all cached buckets to the lists, then acknowledges every request posted before we began.
+ * `posted` is read first, so that a request posted meanwhile stays pending; `answered` is stored
+ * last, so that "drained" means that the drainer finds the buckets.
+ */
+export function answerRequests(cpu: Cpu): void {
+  const { words, base, arena } = cpu;
+  const ticket = Atomics.load(words, base + POSTED);
+  const { answers } = arena.hooks;
+  for (let index = 0; index < answers.length; index++) answers[index]!(cpu);
+  Atomics.store(words, base + ANSWERED, ticket);
+  Atomics.notify(words, base + ANSWERED);
+  cpu.longs[(base + ANSWERS) >> 1]! += 1n;
+}
+
+/**
+ * Answers pending drain requests now. For long loops, which otherwise answer at their next slow
+ * path, wait or leave. Costs two atomic loads.
+ */
+export function checkpoint(cpu: Cpu): void {
+  const { words, base } = cpu;
+  if (words[cpu.entered] === 0) {
+    enterCpu(cpu);
+    return;
+  }
+  if (Atomics.load(words, base + POSTED) !== Atomics.load(words, base + ANSWERED)) {
+    answerRequests(cpu);
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Recovery of a CPU whose thread is gone: what it held is put back, its locks are freed, its
+ * number may be used again. Called only after the thread's exit event, by `smp` or by the owner
+ * of a bare Worker, with the incarnation that died: without it a second call would kill the
+ * replacement.
+ *
+ * Every step may be broken off (the recoverer may die, or find a lock busy) and begun again by
+ * another CPU.
+ */
+
+import { CpuRecord, HAND_SLOT_WORDS } from '../layout/records.ts';
+import { LockBusyError, WAITERS } from '../sync/mutex.ts';
+import type { Cpu } from './cpu.ts';
+import { HandKind } from './hand-stack.ts';
+import { enterCpu } from './protocol.ts';
+import {
+  CpuState,
+  packState,
+  STATE_BY_SHIFT,
+  STATE_KIND_MASK,
+  stateBy,
+  stateIncarnation,
+} from './state.ts';
+import { Panic } from '../errors.ts';
+
+const C = CpuRecord.fields;
+
+/** `nothing`: another incarnation, or offline already. `busy`: another CPU is at it, or a lock is; call again. */
+export type RecoverResult = 'recovered' | 'nothing' | 'busy';
+
+/**
+ * Declares the CPU dead. With several dead, mark all of them before recovering any: the recovery
+ * of one may meet a lock that another holds, and takes it over only from a CPU known to be dead.
+ * Returns false when the incarnation is another one or the number is offline.
+ */
+export function markDead(cpu: Cpu, dead: number, incarnation: number): boolean {
+  const { words, arena } = cpu;
+  const state = arena.cpuTable + dead * CpuRecord.words;
+  const word = packState(CpuState.dead, incarnation);
+  // Ends: a claim lasts one straight line of a live thread; every other state returns.
+  for (;;) {
+    const seen = Atomics.load(words, state);
+    const kind = seen & STATE_KIND_MASK;
+    if (stateIncarnation(seen) !== incarnation || kind === CpuState.offline) return false;
+    if (kind === CpuState.dead || kind === CpuState.recovering) return true;
+    if (kind === CpuState.claimed) {
+      if (cpu.mayBlock) Atomics.wait(words, state, seen, 1);
+      continue;
+    }
+    if (Atomics.compareExchange(words, state, seen, word) === seen) return true;
+  }
+}
+
+/**
+ * Recovers CPU `dead` of `incarnation`. Order: state, claims and recoveries that it had begun,
+ * its locks (all waiters are woken in any case: it may have swallowed the only wake-up), the
+ * other hand slots by the ordinary put, the caches, pending requests, and offline last.
+ */
+export function recover(cpu: Cpu, dead: number, incarnation: number): RecoverResult {
+  if (dead === cpu.number) throw new Panic(`CPU ${dead} recovers itself`);
+  if (!markDead(cpu, dead, incarnation)) return 'nothing';
+  const { words, arena } = cpu;
+  if (words[cpu.entered] === 0) enterCpu(cpu);
+  const base = arena.cpuTable + dead * CpuRecord.words;
+  const deadWord = packState(CpuState.dead, incarnation);
+  const mine = packState(CpuState.recovering, incarnation) | ((cpu.number + 1) << STATE_BY_SHIFT);
+  const seen = Atomics.compareExchange(words, base, deadWord, mine);
+  if (seen !== deadWord && seen !== mine) return 'busy';
+  try {
+    releaseClaims(cpu, dead);
+    releaseLocks(cpu, base, dead, incarnation);
+    repairSlots(cpu, base, dead);
+    for (const repair of arena.hooks.cacheRepairs) repair(cpu, dead);
+  } catch (error) {
+    if (!(error instanceof LockBusyError)) throw error;
+    Atomics.store(words, base, deadWord);
+    return 'busy';
+  }
+  words[base + C.handTop.at] = 0;
+  words[base + C.entered.at] = 0;
+  Atomics.store(words, base + C.answered.at, Atomics.load(words, base + C.posted.at));
+  Atomics.notify(words, base + C.answered.at);
+  Atomics.store(words, base, packState(CpuState.offline, incarnation));
+  Atomics.notify(words, base);
+  return 'recovered';
+}
+
+/** Claims end within a straight line, so none can be open; recoveries that it had begun can. */
+function releaseClaims(cpu: Cpu, dead: number): void {
+  const { words, arena } = cpu;
+  for (let other = 0; other < arena.cpus; other++) {
+    const state = arena.cpuTable + other * CpuRecord.words;
+    const seen = Atomics.load(words, state);
+    if (stateBy(seen) !== dead) continue;
+    const kind = seen & STATE_KIND_MASK;
+    const next = kind === CpuState.claimed ? CpuState.idle : CpuState.dead;
+    if (
+      Atomics.compareExchange(words, state, seen, packState(next, stateIncarnation(seen))) === seen
+    ) {
+      Atomics.notify(words, state);
+    }
+  }
+}
+
+function releaseLocks(cpu: Cpu, base: number, dead: number, incarnation: number): void {
+  const { words } = cpu;
+  const held = (dead + 1) | (incarnation << 9);
+  const top = words[base + C.handTop.at]!;
+  for (let index = 0; index < top; index++) {
+    const slot = base + C.hand.at + index * HAND_SLOT_WORDS;
+    if (words[slot] !== HandKind.lock) continue;
+    const lock = words[slot + 1]!;
+    // It may have been waiting only, or the lock may have been taken over from it. Ends: while
+    // the dead holds the word, all that can still change in it is the waiters bit, once.
+    let seen = Atomics.load(words, lock);
+    while ((seen & ~WAITERS) === held) {
+      const found = Atomics.compareExchange(words, lock, seen, 0);
+      if (found === seen) break;
+      seen = found;
+    }
+    Atomics.notify(words, lock);
+    words[slot] = HandKind.none;
+  }
+}
+
+function repairSlots(cpu: Cpu, base: number, dead: number): void {
+  const { words, arena } = cpu;
+  // From the top down: an inner operation's slots go back before the outer one's.
+  for (let index = words[base + C.handTop.at]! - 1; index >= 0; index--) {
+    const slot = base + C.hand.at + index * HAND_SLOT_WORDS;
+    const kind = words[slot]!;
+    if (kind === HandKind.none) continue;
+    const repair = arena.hooks.slotRepairs[kind];
+    if (repair === undefined) {
+      throw new Panic(`recovery of CPU ${dead}: hand kind ${kind} has no repair in this thread`);
+    }
+    repair(cpu, slot, dead);
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * The error classes of Umbuf. Misuse throws an `UmbufError` subclass and changes nothing;
+ * exhaustion is a return value, never an error; a broken invariant is a `Panic`.
+ */
+
+/** Base of every error that Umbuf throws for a caller's mistake. */
+export class UmbufError extends Error {
+  override name = 'UmbufError';
+}
+
+/** An argument of the wrong type or outside its range. Nothing was changed. */
+export class ArgumentError extends UmbufError {
+  override name = 'ArgumentError';
+}
+
+/** A buffer that is no arena of this layout version: foreign, truncated or from another release. */
+export class ArenaFormatError extends UmbufError {
+  override name = 'ArenaFormatError';
+}
+
+/** No CPU number is free, or the named one cannot be claimed now. */
+export class CpuUnavailableError extends UmbufError {
+  override name = 'CpuUnavailableError';
+}
+
+/** A thread that may not block met a wait; the message names the asynchronous form. */
+export class WouldBlockError extends UmbufError {
+  override name = 'WouldBlockError';
+}
+
+/** A fixed table of the arena is full; the message names the table and its size. */
+export class TableFullError extends UmbufError {
+  override name = 'TableFullError';
+}
+
+/** A broken invariant of the allocator itself: the arena can no longer be trusted. */
+export class Panic extends Error {
+  override name = 'Panic';
+}

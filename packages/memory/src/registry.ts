@@ -1,0 +1,75 @@
+/**
+ * Static records and roots: zone, keg and statistic records that live as long as the arena.
+ *
+ * All of it is under the registry lock. A record is built in the space that `staticSpace` shows,
+ * and becomes real in the straight line in which its creator links it and moves `staticNext`
+ * behind it. A creator that dies before that line leaves nothing: the next one builds over it.
+ */
+
+import { LINE_BYTES, PAGE_SHIFT, PAGE_SIZE, type Address } from './address.ts';
+import type { Cpu } from './cpu/cpu.ts';
+import { HandKind, releaseSlot, reserveSlot } from './cpu/hand-stack.ts';
+import { ArenaHeader } from './layout/records.ts';
+import { takePages } from './page/page-pool.ts';
+import { lockMutex, unlockMutex } from './sync/mutex.ts';
+
+const H = ArenaHeader.fields;
+
+/** Word index of the registry mutex. */
+export const REGISTRY_LOCK: number = H.registryLock.at;
+/** Word that a creator moves behind its record, in the straight line that publishes it. */
+export const STATIC_NEXT: number = H.staticNext.at;
+
+/** Word index of each layer's root: the address of its root record, 0 = not made yet. */
+export const Root = {
+  statistics: H.roots.at,
+  uma: H.roots.at + 1,
+  mbuf: H.roots.at + 2,
+  tracing: H.roots.at + 3,
+  /** For applications and tests: free to use. */
+  application: H.roots.at + 8,
+} as const;
+
+export function lockRegistry(cpu: Cpu): void {
+  lockMutex(cpu, REGISTRY_LOCK);
+}
+
+export function unlockRegistry(cpu: Cpu): void {
+  unlockMutex(cpu, REGISTRY_LOCK);
+}
+
+/**
+ * Zeroed space for a static record of `bytes` bytes, 128-byte aligned, or NULL when the arena has
+ * no pages for it. Under the registry lock. Not yet handed out: the creator publishes it with
+ * `words[STATIC_NEXT] = address + bytes` in the straight line that links it.
+ */
+export function staticSpace(cpu: Cpu, bytes: number): Address {
+  const { words } = cpu;
+  let next = (words[H.staticNext.at]! + LINE_BYTES - 1) & -LINE_BYTES;
+  if (next === 0 || next + bytes > words[H.staticEnd.at]!) {
+    next = extendStatic(cpu, bytes);
+    if (next === 0) return next as Address;
+  }
+  cpu.kernels.zero(next, bytes);
+  return next as Address;
+}
+
+/** A new chunk; what is left of the old one stays unused. */
+function extendStatic(cpu: Cpu, bytes: number): number {
+  const { words, arena } = cpu;
+  const wanted = Math.min(16, arena.pages >> 6);
+  const pages = Math.max(1, wanted, (bytes + PAGE_SIZE - 1) >> PAGE_SHIFT);
+  const slot = reserveSlot(cpu);
+  const chunk = takePages(cpu, pages, 0, slot);
+  const end = chunk + pages * PAGE_SIZE;
+  if (chunk !== 0) {
+    // straight
+    words[H.staticNext.at] = chunk;
+    words[H.staticEnd.at] = end;
+    words[H.staticBytes.at]! += end - chunk;
+    words[slot] = HandKind.none;
+    // end
+  }
+  releaseSlot(cpu, slot);
+  return chunk;
+}
