@@ -21,14 +21,16 @@ export const REGISTRY_LOCK: number = H.registryLock.at;
 export const STATIC_NEXT: number = H.staticNext.at;
 
 /** Word index of each layer's root: the address of its root record, 0 = not made yet. */
-export const Root = {
+export const Root: Readonly<
+  Record<'statistics' | 'uma' | 'mbuf' | 'tracing' | 'application', number>
+> = {
   statistics: H.roots.at,
   uma: H.roots.at + 1,
   mbuf: H.roots.at + 2,
   tracing: H.roots.at + 3,
   /** For applications and tests: free to use. */
   application: H.roots.at + 8,
-} as const;
+};
 
 export function lockRegistry(cpu: Cpu): void {
   lockMutex(cpu, REGISTRY_LOCK);

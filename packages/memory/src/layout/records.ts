@@ -4,7 +4,7 @@
  * words that different threads write are kept that far apart.
  */
 
-import { checkLayout, type Layout } from './layout.ts';
+import { checkLayout } from './layout.ts';
 
 /** First page of the arena. Everything but `registry*` is written once, before the arena is handed out. */
 export const ArenaHeader = {
@@ -61,7 +61,7 @@ export const ArenaHeader = {
       what: 'bytes of all static chunks (registry lock)',
     },
   },
-} as const satisfies Layout;
+} as const;
 
 /** Hand slots per CPU, and words per slot (kind, value, detail, more). */
 export const HAND_SLOTS = 52;
@@ -105,7 +105,7 @@ export const CpuRecord = {
       what: 'hand slots: kind, value, detail, more',
     },
   },
-} as const satisfies Layout;
+} as const;
 
 /** An owner-carrying mutex with jemalloc's seven columns of contention. */
 export const MutexRecord = {
@@ -138,7 +138,7 @@ export const MutexRecord = {
     totalWaitNs: { at: 12, type: 'i64', kind: 'statistic', what: 'total_wait_ns' },
     maxWaitNs: { at: 14, type: 'i64', kind: 'statistic', what: 'max_wait_ns' },
   },
-} as const satisfies Layout;
+} as const;
 
 /** Free lists of one domain's pages: 32 exact bins, then one bin per power of two. */
 export const PAGE_BINS = 48;
@@ -177,7 +177,7 @@ export const PagePool = {
       what: 'first page of the first free run, 0 = none',
     },
   },
-} as const satisfies Layout;
+} as const;
 
 /** One per page. `run` is exact on the first and last page of every run, undefined inside it. */
 export const PageEntry = {
@@ -211,7 +211,7 @@ export const PageEntry = {
       what: 'grows whenever the page changes hands; never reset',
     },
   },
-} as const satisfies Layout;
+} as const;
 
 for (const layout of [ArenaHeader, CpuRecord, MutexRecord, PagePool, PageEntry])
   checkLayout(layout);
