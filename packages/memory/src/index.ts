@@ -45,6 +45,7 @@ export {
   stateIncarnation,
 } from './cpu/state.ts';
 export * from './errors.ts';
+export { checksumOf, createKernels, type Kernels } from './kernel/index.ts';
 export { dumpRecord } from './layout/dump.ts';
 export {
   checkLayout,

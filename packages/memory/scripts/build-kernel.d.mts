@@ -1,0 +1,2 @@
+export function generateKernel(): Promise<string>;
+export function committedKernel(): Promise<string>;
