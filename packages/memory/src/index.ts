@@ -83,3 +83,33 @@ export {
   unlockMutex,
   WAITERS,
 } from './sync/mutex.ts';
+export {
+  REFCOUNT_ADD_MAX,
+  REFCOUNT_SATURATED,
+  refcountAdd,
+  refcountAddMany,
+  refcountInit,
+  refcountLoad,
+  refcountRelease,
+} from './sync/refcount.ts';
+export {
+  initRing,
+  RING_EMPTY,
+  ringPop,
+  ringPopMany,
+  ringPush,
+  ringPushMany,
+  ringSize,
+  ringTakeOverConsumer,
+  ringTakeOverProducer,
+  ringWaitNotEmpty,
+  ringWaitNotFull,
+} from './sync/ring.ts';
+export { RING_CAPACITY_MAX, RingRecord, ringWords } from './sync/ring-layout.ts';
+export {
+  taggedChanges,
+  taggedInit,
+  taggedPop,
+  taggedPush,
+  taggedTop,
+} from './sync/tagged-stack.ts';
