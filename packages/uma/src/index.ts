@@ -1,1 +1,4 @@
-export {};
+export * from './bucket-ladder.ts';
+export * from './flags.ts';
+export * from './keg-layout.ts';
+export * from './working-set.ts';

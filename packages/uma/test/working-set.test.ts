@@ -1,0 +1,127 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ZoneDomain } from '../src/layout.ts';
+import {
+  fetchItems,
+  idleTrimTarget,
+  putItems,
+  raisePeakUnlocked,
+  reclaimItems,
+  updateWorkingSet,
+  WORKING_SET_WORDS,
+  WorkingSet,
+} from '../src/working-set.ts';
+
+const unlimited = 2 ** 31 - 1;
+const at = 5;
+
+function record(): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(64));
+}
+
+/** nitems, imax, imin, bimin, wss, limin, timin. */
+function state(words: Int32Array): number[] {
+  return [...words.subarray(at, at + WORKING_SET_WORDS)];
+}
+
+describe('the working-set estimator', () => {
+  it('lies over the zone domain record in the same order', () => {
+    const { fields } = ZoneDomain;
+    for (const name of Object.keys(WorkingSet) as (keyof typeof WorkingSet)[]) {
+      expect(fields[name].at - fields.nitems.at).toBe(WorkingSet[name]);
+    }
+    expect([fields.imax.kind, fields.nitems.kind]).toEqual(['atomic', 'hint']);
+  });
+
+  it('follows the first vector of the specification', () => {
+    const words = record();
+    for (let i = 0; i < 3; i++) putItems(words, at, 30, unlimited, true);
+    expect(state(words)).toEqual([90, 90, 0, 90, 0, 0, 0]);
+    fetchItems(words, at, 30);
+    fetchItems(words, at, 30);
+    expect(state(words)).toEqual([30, 90, 0, 30, 0, 0, 0]);
+    putItems(words, at, 30, unlimited, true);
+    expect(state(words)).toEqual([60, 90, 0, 30, 0, 0, 0]);
+    for (const expected of [
+      [60, 75, 60, 60, 60, 0, 0],
+      [60, 67, 60, 60, 45, 0, 1],
+      [60, 63, 60, 60, 33, 0, 2],
+      [60, 61, 60, 60, 24, 0, 3],
+    ]) {
+      updateWorkingSet(words, at);
+      expect(state(words)).toEqual(expected);
+    }
+  });
+
+  it('reaches limin 147 and timin 50 in 50 idle periods after one put of 1000', () => {
+    const words = record();
+    putItems(words, at, 1000, unlimited, true);
+    for (let i = 0; i < 50; i++) updateWorkingSet(words, at);
+    expect([words[at + WorkingSet.limin], words[at + WorkingSet.timin]]).toEqual([147, 50]);
+    expect(idleTrimTarget(words, at)).toBe(1000 - 36);
+  });
+
+  it('trims nothing voluntarily before 45 periods are over', () => {
+    const words = record();
+    putItems(words, at, 1000, unlimited, true);
+    words[at + WorkingSet.limin] = 100;
+    words[at + WorkingSet.timin] = 45;
+    expect(idleTrimTarget(words, at)).toBe(1000);
+    words[at + WorkingSet.timin] = 46;
+    expect(idleTrimTarget(words, at)).toBe(975);
+  });
+
+  it('refuses a put that reaches the maximum and changes nothing', () => {
+    const words = record();
+    expect(putItems(words, at, 30, 61, true)).toBe(true);
+    const before = state(words);
+    expect(putItems(words, at, 31, 61, true)).toBe(false);
+    expect(state(words)).toEqual(before);
+    expect(putItems(words, at, 30, 61, true)).toBe(true);
+  });
+
+  it('takes long periods of large counts without overflow', () => {
+    const words = record();
+    putItems(words, at, 2 ** 30, unlimited, true);
+    for (let i = 0; i < 400; i++) updateWorkingSet(words, at);
+    for (const word of state(words)) expect(word).toBeGreaterThanOrEqual(0);
+    expect(words[at + WorkingSet.limin]).toBeGreaterThan(2 ** 29);
+  });
+
+  it('keeps imin <= bimin <= nitems <= imax and no negative word through any history', () => {
+    const steps = fc.array(
+      fc.tuple(
+        fc.constantFrom('put', 'shift', 'fetch', 'reclaim', 'import', 'update'),
+        fc.integer({ min: 1, max: 254 }),
+      ),
+      { minLength: 1, maxLength: 60 },
+    );
+    const check = fc.property(steps, (history) => {
+      const words = record();
+      const queue: number[] = [];
+      for (const [step, count] of history) {
+        if (step === 'put' && putItems(words, at, count, 2000, true)) queue.push(count);
+        if (step === 'shift' && putItems(words, at, count, 2000, false)) queue.push(count);
+        if (step === 'import') raisePeakUnlocked(words, at, count);
+        if (step === 'update') updateWorkingSet(words, at);
+        if (step === 'fetch' && queue.length > 0) fetchItems(words, at, queue.pop()!);
+        if (step === 'reclaim' && queue.length > 0) reclaimItems(words, at, queue.pop()!);
+        const [nitems, imax, imin, bimin, wss, limin, timin] = state(words) as [
+          number,
+          number,
+          number,
+          number,
+          number,
+          number,
+          number,
+        ];
+        expect(nitems).toBe(queue.reduce((sum, items) => sum + items, 0));
+        expect(Math.min(imin, wss, limin, timin)).toBeGreaterThanOrEqual(0);
+        expect(imin).toBeLessThanOrEqual(bimin);
+        expect(bimin).toBeLessThanOrEqual(nitems);
+        expect(nitems).toBeLessThanOrEqual(imax);
+      }
+    });
+    fc.assert(check, { seed: 18, numRuns: 2000 });
+  });
+});
