@@ -20,6 +20,11 @@ export const MBUF_PEXT_MAX_BYTES: number =
 /** `numa_domain` of an mbuf whose domain is unknown. */
 export const M_NODOM = 255;
 
+/** The three `m_flags` bits that both kernels share. */
+export const M_EXT = 0x1;
+export const M_PKTHDR = 0x2;
+export const M_EOR = 0x4;
+
 export type PresetName = 'freebsd' | 'netbsd';
 
 /** Sizes and offsets in bytes from the start of the mbuf. */

@@ -1,6 +1,6 @@
 import { ArgumentError } from '@umbuf/memory';
 import { describe, expect, it } from 'vitest';
-import { MBUF_PEXT_MAX_BYTES, presets } from '../src/constants.ts';
+import { M_EOR, M_EXT, M_PKTHDR, MBUF_PEXT_MAX_BYTES, presets } from '../src/constants.ts';
 import {
   FREEBSD_COPYFLAGS,
   FREEBSD_DEMOTEFLAGS,
@@ -81,6 +81,12 @@ describe('flag masks', () => {
     const names = copied.split(' ').map((name) => `M_${name}`);
     expect(mask(NetbsdFlag, names)).toBe(NETBSD_COPYFLAGS);
     expect(NETBSD_EXTCOPYFLAGS >>> 0).toBe(0xff000001);
+  });
+
+  it('share EXT, PKTHDR and EOR between the kernels', () => {
+    for (const flags of [FreebsdFlag, NetbsdFlag]) {
+      expect([flags.M_EXT, flags.M_PKTHDR, flags.M_EOR]).toEqual([M_EXT, M_PKTHDR, M_EOR]);
+    }
   });
 
   it('give every checksum bit of FreeBSD one name', () => {
