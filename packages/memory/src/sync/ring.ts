@@ -18,7 +18,8 @@
  * No side ever waits for an act of the other that has begun: each publication is one atomic, and what
  * was written before it is invisible. A side that dies leaves a ring that is exactly as full as it
  * had published; the other side sees it empty or full from then on, and waits are bounded. A
- * successor calls ringTakeOverProducer or ringTakeOverConsumer before its first use.
+ * successor calls ringTakeOverProducer or ringTakeOverConsumer before its first use. (A value popped
+ * by a thread that dies before it has noted it elsewhere is gone: cpu/hand-stack.ts is for that.)
  *
  * Who may call: push side functions only the producer's thread, pop side only the consumer's; ring
  * is the word index of the record, 128-byte aligned. Waits throw TypeError on a thread that may not
