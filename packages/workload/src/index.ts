@@ -1,1 +1,3 @@
-export {};
+/** `@umbuf/workload`: scenarios, capture readers, the packet pipeline. */
+
+export * from './capture/index.ts';
