@@ -28,6 +28,14 @@ export class WouldBlockError extends UmbufError {
   override name = 'WouldBlockError';
 }
 
+/**
+ * A thread that may not block found a lock held for longer than its bound. Nothing is lost: what
+ * the operation had in its hands is put back when the CPU next leaves. Try again in a later job.
+ */
+export class LockBusyError extends UmbufError {
+  override name = 'LockBusyError';
+}
+
 /** A fixed table of the arena is full; the message names the table and its size. */
 export class TableFullError extends UmbufError {
   override name = 'TableFullError';

@@ -77,7 +77,6 @@ export { lockRegistry, Root, STATIC_NEXT, staticSpace, unlockRegistry } from './
 export { spinHint } from './sync/backoff.ts';
 export {
   describeOwner,
-  LockBusyError,
   lockMutex,
   mutexOwner,
   unlockMutex,

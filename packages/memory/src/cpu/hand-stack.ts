@@ -15,7 +15,7 @@
  * A slot is four words: kind, value, detail, more. A void slot has kind 0.
  */
 
-import { Panic } from '../errors.ts';
+import { LockBusyError, Panic } from '../errors.ts';
 import { HAND_SLOT_WORDS, HAND_SLOTS } from '../layout/records.ts';
 import type { Cpu } from './cpu.ts';
 
@@ -28,6 +28,8 @@ export const HandKind = {
   pages: 2,
   /** value: word index of the limit, detail: units reserved and not yet handed on. */
   units: 3,
+  /** value: word index of the mutex slept for, which counts this CPU in its `waiting`. */
+  lockSleep: 4,
 } as const;
 
 /** Word offsets inside a slot. */
@@ -87,7 +89,7 @@ function settled(
     repair(cpu, slot, cpu.number);
   } catch (error) {
     // The lock's own slot was given back by the failed attempt.
-    if (error instanceof Error && error.name === 'LockBusyError') return false;
+    if (error instanceof LockBusyError) return false;
     throw error;
   }
   return true;

@@ -8,8 +8,9 @@
  * another CPU.
  */
 
-import { CpuRecord, HAND_SLOT_WORDS } from '../layout/records.ts';
-import { LockBusyError, WAITERS } from '../sync/mutex.ts';
+import { ArgumentError, LockBusyError, Panic } from '../errors.ts';
+import { CpuRecord, HAND_SLOT_WORDS, MutexRecord } from '../layout/records.ts';
+import { WAITERS } from '../sync/mutex.ts';
 import type { Cpu } from './cpu.ts';
 import { HandKind } from './hand-stack.ts';
 import { enterCpu } from './protocol.ts';
@@ -21,9 +22,9 @@ import {
   stateBy,
   stateIncarnation,
 } from './state.ts';
-import { Panic } from '../errors.ts';
 
 const C = CpuRecord.fields;
+const WAITING = MutexRecord.fields.waiting.at;
 
 /** `nothing`: another incarnation, or offline already. `busy`: another CPU is at it, or a lock is; call again. */
 export type RecoverResult = 'recovered' | 'nothing' | 'busy';
@@ -35,6 +36,9 @@ export type RecoverResult = 'recovered' | 'nothing' | 'busy';
  */
 export function markDead(cpu: Cpu, dead: number, incarnation: number): boolean {
   const { words, arena } = cpu;
+  if (!(Number.isInteger(dead) && dead >= 0 && dead < arena.cpus)) {
+    throw new ArgumentError(`CPU number ${dead} is not from 0 to ${arena.cpus - 1}`);
+  }
   const state = arena.cpuTable + dead * CpuRecord.words;
   const word = packState(CpuState.dead, incarnation);
   // Ends: a claim lasts one straight line of a live thread; every other state returns.
@@ -55,9 +59,14 @@ export function markDead(cpu: Cpu, dead: number, incarnation: number): boolean {
  * Recovers CPU `dead` of `incarnation`. Order: state, claims and recoveries that it had begun,
  * its locks (all waiters are woken in any case: it may have swallowed the only wake-up), the
  * other hand slots by the ordinary put, the caches, pending requests, and offline last.
+ *
+ * A thread that learns of deaths by its own event loop must not sleep in here for a lock whose
+ * holder dies meanwhile: nobody would recover that one. Give it a CPU with `mayBlock: false`, on
+ * which the answer is `busy` instead. Throws `ArgumentError` for its own number or one out of
+ * range, and what a repair threw; then the CPU stays dead and may be recovered again.
  */
 export function recover(cpu: Cpu, dead: number, incarnation: number): RecoverResult {
-  if (dead === cpu.number) throw new Panic(`CPU ${dead} recovers itself`);
+  if (dead === cpu.number) throw new ArgumentError(`recover: CPU ${dead} recovers itself`);
   if (!markDead(cpu, dead, incarnation)) return 'nothing';
   const { words, arena } = cpu;
   if (words[cpu.entered] === 0) enterCpu(cpu);
@@ -65,16 +74,18 @@ export function recover(cpu: Cpu, dead: number, incarnation: number): RecoverRes
   const deadWord = packState(CpuState.dead, incarnation);
   const mine = packState(CpuState.recovering, incarnation) | ((cpu.number + 1) << STATE_BY_SHIFT);
   const seen = Atomics.compareExchange(words, base, deadWord, mine);
-  if (seen !== deadWord && seen !== mine) return 'busy';
+  if (seen !== deadWord) return 'busy';
   try {
     releaseClaims(cpu, dead);
     releaseLocks(cpu, base, dead, incarnation);
     repairSlots(cpu, base, dead);
     for (const repair of arena.hooks.cacheRepairs) repair(cpu, dead);
   } catch (error) {
-    if (!(error instanceof LockBusyError)) throw error;
+    // Whoever calls next, in this thread or another, begins again.
     Atomics.store(words, base, deadWord);
-    return 'busy';
+    Atomics.notify(words, base);
+    if (error instanceof LockBusyError) return 'busy';
+    throw error;
   }
   words[base + C.handTop.at] = 0;
   words[base + C.entered.at] = 0;
@@ -108,7 +119,8 @@ function releaseLocks(cpu: Cpu, base: number, dead: number, incarnation: number)
   const top = words[base + C.handTop.at]!;
   for (let index = 0; index < top; index++) {
     const slot = base + C.hand.at + index * HAND_SLOT_WORDS;
-    if (words[slot] !== HandKind.lock) continue;
+    const kind = words[slot]!;
+    if (kind !== HandKind.lock && kind !== HandKind.lockSleep) continue;
     const lock = words[slot + 1]!;
     // It may have been waiting only, or the lock may have been taken over from it. Ends: while
     // the dead holds the word, all that can still change in it is the waiters bit, once.
@@ -118,8 +130,11 @@ function releaseLocks(cpu: Cpu, base: number, dead: number, incarnation: number)
       if (found === seen) break;
       seen = found;
     }
+    // straight: a recovery that is begun again must not count the sleeper out twice
+    if (kind === HandKind.lockSleep) Atomics.sub(words, lock + WAITING, 1);
     Atomics.notify(words, lock);
     words[slot] = HandKind.none;
+    // end
   }
 }
 

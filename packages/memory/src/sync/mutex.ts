@@ -15,14 +15,17 @@
 import type { Cpu } from '../cpu/cpu.ts';
 import { HandKind } from '../cpu/hand-stack.ts';
 import { CpuState, STATE_KIND_MASK, stateIncarnation } from '../cpu/state.ts';
-import { Panic, UmbufError } from '../errors.ts';
+import { LockBusyError, Panic } from '../errors.ts';
 import { CpuRecord, HAND_SLOT_WORDS, HAND_SLOTS, MutexRecord } from '../layout/records.ts';
 import { spinHint } from './backoff.ts';
+
+export { LockBusyError };
 
 const M = MutexRecord.fields;
 const LAST_OWNER = M.lastOwner.at;
 const OPERATIONS = M.operations.at;
 const OWNER_SWITCHES = M.ownerSwitches.at;
+const WAITING = M.waiting.at;
 
 const OWNER_MASK = 0xff;
 /** Somebody may be sleeping on the word. */
@@ -33,14 +36,6 @@ const LOCK_INCARNATION_SHIFT = 9;
 const SPINS = 60;
 /** Looks of a thread that may not block, about 2 ms, before it gives up. */
 const SPINS_NO_BLOCK = 100_000;
-
-/**
- * A thread that may not block found a lock held for longer than its bound. Nothing is lost: what
- * the operation had in its hands is put back when the CPU next leaves. Try again in a later job.
- */
-export class LockBusyError extends UmbufError {
-  override name = 'LockBusyError';
-}
 
 /**
  * Takes the mutex at word index `lock`. Returns true when it was contended (bucket sizing counts
@@ -67,11 +62,19 @@ export function lockMutex(cpu: Cpu, lock: number): boolean {
   return seen !== 0;
 }
 
-/** Gives the mutex back and wakes one waiter if there may be one. Its hand slot is the top one. */
+/**
+ * Gives the mutex back and wakes one waiter if there may be one. Its hand slot must be the top one:
+ * locks are released in the reverse order, and slots reserved under a lock before it. Panics
+ * otherwise, with nothing changed.
+ */
 export function unlockMutex(cpu: Cpu, lock: number): void {
   const { words, handTop } = cpu;
   const top = words[handTop]! - 1;
   const slot = cpu.hand + top * HAND_SLOT_WORDS;
+  // Voiding another slot here would hide from recovery the lock that stays held.
+  if (top < 0 || words[slot + 1] !== lock || words[slot] !== HandKind.lock) {
+    throw new Panic(`CPU ${cpu.number}: mutex ${lock * 4} is not the last thing in its hands`);
+  }
   // straight
   const old = Atomics.exchange(words, lock, 0);
   if ((old & WAITERS) !== 0) Atomics.notify(words, lock, 1);
@@ -122,13 +125,16 @@ function lockContended(cpu: Cpu, lock: number, slot: number): void {
       `CPU ${cpu.number} may not block, and mutex ${lock * 4} is held by ${describeOwner(Atomics.load(words, lock))}`,
     );
   }
-  sleepForLock(cpu, lock);
+  sleepForLock(cpu, lock, slot);
 }
 
-function sleepForLock(cpu: Cpu, lock: number): void {
+function sleepForLock(cpu: Cpu, lock: number, slot: number): void {
   const { words, longs } = cpu;
   const from = performance.now();
-  const waiting = Atomics.add(words, lock + M.waiting.at, 1) + 1;
+  // straight: the slot's kind tells recovery that `waiting` counts us
+  words[slot] = HandKind.lockSleep;
+  const waiting = Atomics.add(words, lock + WAITING, 1) + 1;
+  // end
   for (;;) {
     const seen = Atomics.load(words, lock);
     if (seen === 0) {
@@ -142,7 +148,10 @@ function sleepForLock(cpu: Cpu, lock: number): void {
       Atomics.compareExchange(words, lock, seen, seen | WAITERS);
     }
   }
-  Atomics.sub(words, lock + M.waiting.at, 1);
+  // straight
+  Atomics.sub(words, lock + WAITING, 1);
+  words[slot] = HandKind.lock;
+  // end
   const waitedNs = BigInt(Math.round((performance.now() - from) * 1e6));
   longs[(lock + M.waits.at) >> 1]! += 1n;
   longs[(lock + M.totalWaitNs.at) >> 1]! += waitedNs;
