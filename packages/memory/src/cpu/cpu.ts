@@ -5,9 +5,10 @@
  */
 
 import type { Arena } from '../arena.ts';
-import { ArgumentError, CpuUnavailableError, Panic } from '../errors.ts';
+import { ArgumentError, CpuUnavailableError, LockBusyError, Panic } from '../errors.ts';
 import type { Kernels } from '../kernel/index.ts';
 import { CpuRecord } from '../layout/records.ts';
+import { settleHand } from './hand-stack.ts';
 import { answerRequests, enterCpu, leaveCpu } from './protocol.ts';
 import {
   CpuState,
@@ -55,6 +56,8 @@ export class Cpu {
   readonly hand: number;
   /** What this CPU writes into a mutex that it holds: CPU + 1 | incarnation << 9. */
   readonly lockWord: number;
+  /** False once released. Thread-local: the number may be another thread's by then. */
+  online = true;
   /** Queues the microtask that leaves; undefined with `manualLeave`. */
   readonly queueLeave: (() => void) | undefined;
 
@@ -117,11 +120,19 @@ export function claimCpu(arena: Arena, options: CpuOptions = {}): Cpu {
 
 /**
  * Gives the number back: flushes the caches, then goes offline. The thread must not use the CPU
- * afterwards. Panics when something is still in its hands.
+ * afterwards. Throws `CpuUnavailableError` when it was released already and, on a CPU with
+ * `mayBlock: false`, `LockBusyError` when what it holds cannot be put back now (it stays online:
+ * call again). Panics when a slow path left something in its hands.
  */
 export function releaseCpu(cpu: Cpu): void {
   const { words } = cpu;
-  if (words[cpu.entered] === 0) enterCpu(cpu);
+  if (!cpu.online || words[cpu.entered] === 0) enterCpu(cpu);
+  if (!cpu.mayBlock) {
+    settleHand(cpu);
+    if (words[cpu.handTop] !== 0) {
+      throw new LockBusyError(`CPU ${cpu.number} cannot put back what it holds: locks are busy`);
+    }
+  }
   answerRequests(cpu);
   if (words[cpu.handTop] !== 0) {
     throw new Panic(`CPU ${cpu.number} goes offline with ${words[cpu.handTop]} hand slots in use`);
@@ -134,5 +145,6 @@ export function releaseCpu(cpu: Cpu): void {
   const seen = Atomics.compareExchange(words, cpu.state, running, offline);
   Atomics.notify(words, cpu.state);
   // end
+  cpu.online = false;
   if (seen !== running) throw new Panic(`CPU ${cpu.number} was ${describeState(seen)} at release`);
 }

@@ -5,7 +5,7 @@
  * checkpoint. Nothing is waited for without a bound.
  */
 
-import { Panic } from '../errors.ts';
+import { ArgumentError, Panic } from '../errors.ts';
 import { CpuRecord } from '../layout/records.ts';
 import type { Cpu } from './cpu.ts';
 import { answerRequests, enterCpu, leaveCpu } from './protocol.ts';
@@ -29,12 +29,17 @@ export function claimedState(seen: number, by: number): number {
 }
 
 /**
- * Drains CPU `target`. `timeoutMs` bounds each wait; on the bound the request stays posted and
- * the result says `unanswered`. `gone`: dead or being recovered, `recover` will flush it. The
- * caller leaves and enters around the wait, so nothing read before the call is valid after it.
+ * Drains CPU `target` within `timeoutMs` milliseconds; after that the request stays posted and the
+ * result says `unanswered`. `gone`: dead or being recovered, `recover` will flush it. The caller
+ * leaves and enters around each wait, so nothing read before the call is valid after it. A CPU
+ * with `mayBlock: false` does not wait for a running target: it posts, looks once, and says
+ * `unanswered`. Throws `ArgumentError` for a number out of range.
  */
 export function drainCpu(cpu: Cpu, target: number, claim: Claim, timeoutMs: number): DrainResult {
   const { words, arena } = cpu;
+  if (!(Number.isInteger(target) && target >= 0 && target < arena.cpus)) {
+    throw new ArgumentError(`drainCpu: CPU number ${target} is not from 0 to ${arena.cpus - 1}`);
+  }
   if (words[cpu.entered] === 0) enterCpu(cpu);
   if (target === cpu.number) {
     answerRequests(cpu);
@@ -67,7 +72,9 @@ export function drainCpu(cpu: Cpu, target: number, claim: Claim, timeoutMs: numb
         break;
       }
       case CpuState.claimed:
-        // The claim may be for another zone: wait and look again, never report drained.
+        // The claim may be for another zone: wait and look again, never report drained. It is one
+        // straight line of another thread, so a thread that may not block looks until the deadline.
+        if (!cpu.mayBlock && performance.now() < deadline) break;
         if (!waitBounded(cpu, base, seen, deadline)) return 'unanswered';
         break;
       case CpuState.dead:

@@ -12,7 +12,7 @@
  *   left pending on a CPU that went idle without looking.
  */
 
-import { Panic } from '../errors.ts';
+import { CpuUnavailableError, LockBusyError, Panic } from '../errors.ts';
 import { CpuRecord } from '../layout/records.ts';
 import type { Cpu } from './cpu.ts';
 import { settleHand } from './hand-stack.ts';
@@ -26,12 +26,14 @@ const ANSWERS = C.answers.at;
 
 /**
  * Idle to running; waits while the CPU is claimed, which is one straight line of another thread
- * and therefore short and never interrupted by a death. Call only when not entered.
+ * and therefore short and never interrupted by a death. Call only when not entered. Throws
+ * `CpuUnavailableError` after `releaseCpu`.
  */
 export function enterCpu(cpu: Cpu): void {
   const { words, state, entered } = cpu;
   const idle = packState(CpuState.idle, cpu.incarnation);
   const running = packState(CpuState.running, cpu.incarnation);
+  if (!cpu.online) throw new CpuUnavailableError(`CPU ${cpu.number} was released`);
   for (;;) {
     // straight
     const seen = Atomics.compareExchange(words, state, idle, running);
@@ -48,17 +50,18 @@ export function enterCpu(cpu: Cpu): void {
   if (cpu.queueLeave !== undefined) cpu.queueLeave();
 }
 
-/** Running to idle, with pending requests answered. Nothing to do when not entered. */
+/**
+ * Running to idle, with pending requests answered. Nothing to do when not entered, or released
+ * (then the words may be another thread's). What a hook throws is thrown again once the CPU is
+ * idle: otherwise it would stay running for ever, since only `enterCpu` queues a leave.
+ */
 export function leaveCpu(cpu: Cpu): void {
   const { words, state, entered, base } = cpu;
-  if (words[entered] === 0) return;
+  if (!cpu.online || words[entered] === 0) return;
   const idle = packState(CpuState.idle, cpu.incarnation);
   const running = packState(CpuState.running, cpu.incarnation);
-  if (words[cpu.handTop] !== 0) settleHand(cpu);
   for (;;) {
-    if (Atomics.load(words, base + POSTED) !== Atomics.load(words, base + ANSWERED)) {
-      answerRequests(cpu);
-    }
+    const failure = prepareLeave(cpu);
     // straight: the exchange releases our cache writes to the next claimer
     words[entered] = 0;
     const seen = Atomics.compareExchange(words, state, running, idle);
@@ -68,6 +71,9 @@ export function leaveCpu(cpu: Cpu): void {
         `CPU ${cpu.number} leaves while ${describeState(seen)}: declared dead wrongly`,
       );
     }
+    // The request stays posted: its drainer now finds us idle, and claims.
+    if (failure instanceof LockBusyError) return;
+    if (failure !== undefined) throw failure;
     // The second half of Dekker's handshake: a request posted before the exchange is seen here,
     // one posted after it finds us idle. Before the exchange this look would be useless.
     if (Atomics.load(words, base + POSTED) === Atomics.load(words, base + ANSWERED)) return;
@@ -77,6 +83,22 @@ export function leaveCpu(cpu: Cpu): void {
     // end
     if (back !== idle) return; // a claimer is at work: it drains, nobody waits for our answer
   }
+}
+
+/** Settles the hand and answers what is pending; returns what was thrown. */
+function prepareLeave(cpu: Cpu): unknown {
+  const { words, base } = cpu;
+  try {
+    // A thread that may block keeps its slots: it leaves inside slow paths too, to sleep. One that
+    // may not leaves only behind its jobs, where a filled slot is what a busy lock left there.
+    if (!cpu.mayBlock && words[cpu.handTop] !== 0) settleHand(cpu);
+    if (Atomics.load(words, base + POSTED) !== Atomics.load(words, base + ANSWERED)) {
+      answerRequests(cpu);
+    }
+  } catch (error) {
+    return error;
+  }
+  return undefined;
 }
 
 /**
