@@ -97,7 +97,12 @@ export class Arena {
     requireInteger('cpus', cpus, 1, CPUS_MAX);
     requireInteger('domains', domains, 1, DOMAINS_MAX);
     requireInteger('bytes', options.bytes, 65536, ARENA_BYTES_MAX);
-    if (!(level in DebugLevel)) throw new ArgumentError(`Arena.create: unknown level ${level}`);
+    if (!Object.hasOwn(DebugLevel, level)) {
+      throw new ArgumentError(`level: ${String(level)} is not one of none, checks, invariants`);
+    }
+    if (backing !== 'wasm' && backing !== 'shared-array-buffer') {
+      throw new ArgumentError(`backing: ${String(backing)} is not wasm or shared-array-buffer`);
+    }
     const bytes = Math.ceil(options.bytes / 65536) * 65536;
     const memory =
       backing === 'wasm'
@@ -177,6 +182,7 @@ function checkHeader(buffer: SharedArrayBuffer): Int32Array {
   }
   if (
     header[H.bytes.at]! > buffer.byteLength ||
+    header[H.bytes.at]! < 65536 ||
     header[H.pages.at]! * PAGE_SIZE !== header[H.bytes.at]
   ) {
     throw new ArenaFormatError(

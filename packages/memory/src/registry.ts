@@ -6,7 +6,7 @@
  * behind it. A creator that dies before that line leaves nothing: the next one builds over it.
  */
 
-import { LINE_BYTES, PAGE_SHIFT, PAGE_SIZE, type Address } from './address.ts';
+import { LINE_BYTES, PAGE_SIZE, type Address } from './address.ts';
 import type { Cpu } from './cpu/cpu.ts';
 import { HandKind, releaseSlot, reserveSlot } from './cpu/hand-stack.ts';
 import { ArenaHeader } from './layout/records.ts';
@@ -59,10 +59,15 @@ export function staticSpace(cpu: Cpu, bytes: number): Address {
 /** A new chunk; what is left of the old one stays unused. */
 function extendStatic(cpu: Cpu, bytes: number): number {
   const { words, arena } = cpu;
-  const wanted = Math.min(16, arena.pages >> 6);
-  const pages = Math.max(1, wanted, (bytes + PAGE_SIZE - 1) >> PAGE_SHIFT);
+  const needed = Math.ceil(bytes / PAGE_SIZE);
   const slot = reserveSlot(cpu);
-  const chunk = takePages(cpu, pages, 0, slot);
+  // A roomy chunk first, then what is needed, from whichever domain has it.
+  let pages = Math.max(needed, Math.min(16, arena.pages >> 6));
+  let chunk = takeFromAnyDomain(cpu, pages, slot);
+  if (chunk === 0) {
+    pages = needed;
+    chunk = takeFromAnyDomain(cpu, pages, slot);
+  }
   const end = chunk + pages * PAGE_SIZE;
   if (chunk !== 0) {
     // straight
@@ -74,4 +79,12 @@ function extendStatic(cpu: Cpu, bytes: number): number {
   }
   releaseSlot(cpu, slot);
   return chunk;
+}
+
+function takeFromAnyDomain(cpu: Cpu, pages: number, slot: number): number {
+  for (let domain = 0; domain < cpu.arena.domains; domain++) {
+    const chunk = takePages(cpu, pages, domain, slot);
+    if (chunk !== 0) return chunk;
+  }
+  return 0;
 }

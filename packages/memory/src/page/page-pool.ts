@@ -18,7 +18,7 @@ import { NULL, PAGE_SHIFT, type Address } from '../address.ts';
 import type { Arena } from '../arena.ts';
 import type { Cpu } from '../cpu/cpu.ts';
 import { HandKind } from '../cpu/hand-stack.ts';
-import { Panic } from '../errors.ts';
+import { ArgumentError, Panic } from '../errors.ts';
 import { PageEntry, PagePool } from '../layout/records.ts';
 import { lockMutex, unlockMutex } from '../sync/mutex.ts';
 import { unmapPages } from './page-map.ts';
@@ -43,10 +43,18 @@ export function binOf(pages: number): number {
 /**
  * Takes `pages` contiguous pages from `domain` into the void hand slot `slot` (kind `pages`,
  * value first page, detail length) and returns the address of the first, or NULL (slot still
- * void) when no run is long enough. The pages' contents are whatever was left there.
+ * void) when no run is long enough. The pages' contents are whatever was left there. Throws
+ * `ArgumentError` for less than one page and for a domain that the arena does not have.
  */
 export function takePages(cpu: Cpu, pages: number, domain: number, slot: number): Address {
   const { words, arena } = cpu;
+  if (!(Number.isInteger(pages) && pages >= 1)) {
+    throw new ArgumentError(`takePages: ${pages} is not a number of pages from 1`);
+  }
+  if (!(Number.isInteger(domain) && domain >= 0 && domain < arena.domains)) {
+    throw new ArgumentError(`takePages: domain ${domain} is not from 0 to ${arena.domains - 1}`);
+  }
+  if (pages > arena.pages) return NULL;
   const pool = arena.poolTable + domain * PagePool.words;
   const table = arena.pageTable;
   lockMutex(cpu, pool);
@@ -107,7 +115,9 @@ export function putPages(cpu: Cpu, slot: number): void {
   lockMutex(cpu, pool);
   const entry = table + (page << ENTRY_SHIFT);
   if (words[entry + RUN] !== -pages) {
-    throw new Panic(`page ${page}: run of ${pages} freed, tag says ${words[entry + RUN]}`);
+    const tag = words[entry + RUN];
+    unlockMutex(cpu, pool);
+    throw new Panic(`page ${page}: run of ${pages} freed, tag says ${tag}`);
   }
   const end = page + pages;
   const endEntry = table + (end << ENTRY_SHIFT);

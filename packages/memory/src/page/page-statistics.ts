@@ -100,10 +100,12 @@ export function checkPagePool(cpu: Cpu, domain: number): string[] {
       free += run;
       if (lastWasFree) violations.push(`page ${page}: two free runs touch`);
       if (listed.get(page) !== run) violations.push(`page ${page}: free run on no list`);
+      listed.delete(page);
     }
     lastWasFree = run > 0;
     page += length;
   }
+  for (const page of listed.keys()) violations.push(`page ${page}: listed, but no free run`);
   if (free !== words[pool + POOL.freePages.at]) {
     violations.push(
       `domain ${domain}: ${free} pages free, counter says ${words[pool + POOL.freePages.at]}`,
