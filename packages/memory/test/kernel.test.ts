@@ -43,7 +43,7 @@ describe.each([
   const [kernels, bytes] = createArena(1);
 
   /** Runs `change` on the arena and `model` on an ordinary copy of it; the whole range must agree. */
-  function agree(length: number, change: () => void, model: (copy: Uint8Array) => void): void {
+  function agree(length: number, change: () => void, model: (copy: Uint8Array) => unknown): void {
     const expected = pattern(length, length + 7);
     bytes.set(expected);
     model(expected);
@@ -62,7 +62,7 @@ describe.each([
           agree(
             600,
             () => kernels.copy(to, from, length),
-            (copy) => void copy.copyWithin(to, from, from + length),
+            (copy) => copy.copyWithin(to, from, from + length),
           );
         }
       }
@@ -76,7 +76,7 @@ describe.each([
         agree(
           8192,
           () => kernels.copy(to, from, length),
-          (copy) => void copy.copyWithin(to, from, from + length),
+          (copy) => copy.copyWithin(to, from, from + length),
         );
       }),
       { seed: SEED, numRuns: 300 },
@@ -90,12 +90,12 @@ describe.each([
         agree(
           220,
           () => kernels.fill(at, value, length),
-          (copy) => void copy.fill(value & 0xff, at, at + length),
+          (copy) => copy.fill(value & 0xff, at, at + length),
         );
         agree(
           220,
           () => kernels.zero(at, length),
-          (copy) => void copy.fill(0, at, at + length),
+          (copy) => copy.fill(0, at, at + length),
         );
       }
     }
@@ -111,7 +111,7 @@ describe.each([
       agree(
         PAGE,
         () => kernels.fill(at, 0xdeadc0de, length),
-        (copy) => void copy.fill(0xde, at, at + length),
+        (copy) => copy.fill(0xde, at, at + length),
       );
     }
   });
@@ -199,7 +199,7 @@ describe.each([
         agree(
           1024,
           () => kernels.copyIn(101, source, sourceOffset, length),
-          (copy) => void copy.set(source.subarray(sourceOffset, sourceOffset + length), 101),
+          (copy) => copy.set(source.subarray(sourceOffset, sourceOffset + length), 101),
         );
         const target = new Uint8Array(500).fill(0xee);
         kernels.copyOut(101, target, 3, length);

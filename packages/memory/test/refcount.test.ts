@@ -87,7 +87,7 @@ describe('saturation', () => {
 test.each([
   ['refcountAdd', (words: Int32Array<SharedArrayBuffer>) => refcountAdd(words, AT)],
   ['refcountAddMany', (words: Int32Array<SharedArrayBuffer>) => refcountAddMany(words, AT, 2)],
-  ['refcountRelease', (words: Int32Array<SharedArrayBuffer>) => void refcountRelease(words, AT)],
+  ['refcountRelease', (words: Int32Array<SharedArrayBuffer>) => refcountRelease(words, AT)],
 ])('%s at zero panics once and leaks from then on', (name, operation) => {
   const words = makeCount(0);
   expect(() => operation(words)).toThrow(Panic);

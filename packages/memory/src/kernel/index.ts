@@ -21,13 +21,13 @@ export interface Kernels {
   /** Which implementation this is. */
   readonly kind: 'webassembly' | 'javascript';
   /** Copies `length` bytes. The ranges may overlap (memmove). */
-  copy(to: number, from: number, length: number): void;
+  readonly copy: (to: number, from: number, length: number) => void;
   /** Stores the low byte of `value` `length` times. */
-  fill(at: number, value: number, length: number): void;
+  readonly fill: (at: number, value: number, length: number) => void;
   /** Stores zero `length` times. */
-  zero(at: number, length: number): void;
+  readonly zero: (at: number, length: number) => void;
   /** As memcmp: 0, or the difference of the first two bytes that differ (below 0: left is less). */
-  compare(left: number, right: number, length: number): number;
+  readonly compare: (left: number, right: number, length: number) => number;
   /**
    * Adds a piece to an internet checksum (RFC 1071; in_cksum): the one's complement sum of its
    * big-endian 16-bit words, an odd last byte counting as the first of a word.
@@ -35,11 +35,16 @@ export interface Kernels {
    * number of bytes before it, of which only the lowest bit counts. Returns 0..0xffff: the folded
    * sum, not complemented, 0 only if every byte so far was zero. See checksumOf.
    */
-  checksum(at: number, length: number, sum: number, oddOffset: number): number;
+  readonly checksum: (at: number, length: number, sum: number, oddOffset: number) => number;
   /** Copies `length` bytes of `source` from `sourceOffset` on into the arena at `to`. */
-  copyIn(to: number, source: Uint8Array, sourceOffset: number, length: number): void;
+  readonly copyIn: (to: number, source: Uint8Array, sourceOffset: number, length: number) => void;
   /** Copies `length` bytes of the arena at `from` to `target` from `targetOffset` on. */
-  copyOut(from: number, target: Uint8Array, targetOffset: number, length: number): void;
+  readonly copyOut: (
+    from: number,
+    target: Uint8Array,
+    targetOffset: number,
+    length: number,
+  ) => void;
 }
 
 /** The checksum to put into a header, 0..0xffff: the complement of a partial sum. */

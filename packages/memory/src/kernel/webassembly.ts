@@ -8,11 +8,11 @@ import { kernelBytes } from './kernel.generated.ts';
 
 /** What kernel.wat exports; index.ts describes each call. */
 export interface KernelExports {
-  copy(to: number, from: number, length: number): void;
-  fill(at: number, value: number, length: number): void;
-  zero(at: number, length: number): void;
-  compare(left: number, right: number, length: number): number;
-  checksum(at: number, length: number, sum: number, oddOffset: number): number;
+  readonly copy: (to: number, from: number, length: number) => void;
+  readonly fill: (at: number, value: number, length: number) => void;
+  readonly zero: (at: number, length: number) => void;
+  readonly compare: (left: number, right: number, length: number) => number;
+  readonly checksum: (at: number, length: number, sum: number, oddOffset: number) => number;
 }
 
 /** Compiled module of this thread; null when the engine refuses it, undefined before the first use. */
