@@ -1,0 +1,281 @@
+/**
+ * The slow half of the per-CPU cache: refill (`cache_alloc`, spec 2.3) and flush (`cache_free`,
+ * 2.7). Entered from the fast path when a bucket is empty or full; what is in flight stands in
+ * hand slots. After anything that may have run other code (a callback, a wait) the cache is read
+ * again: nothing read before is valid.
+ *
+ * A CPU that may not block and finds a lock busy leaves its filled slots to `settleHand`, which
+ * puts them when the CPU leaves: its allocation returns NULL, its free is done later.
+ */
+
+import {
+  type Address,
+  checkpoint,
+  HandKind,
+  LockBusyError,
+  NULL,
+  releaseSlot,
+  reserveSlot,
+} from '@umbuf/memory';
+import { allocBucket, drainBucket, fillBucket, freeBucket } from './bucket.ts';
+import { InternalFlag } from './flags.ts';
+import { allocItem, freeItem } from './item.ts';
+import { BucketHeader, CacheRecord, Feature, Hand, ZoneRecord } from './layout.ts';
+import type { Uma } from './uma.ts';
+import { cpuDomain, fetchBucket, putBucket, raisePeak } from './zone-domain.ts';
+
+const C = CacheRecord.fields;
+const ALLOC_BUCKET = C.allocBucket.at;
+const ALLOC_COUNT = C.allocCount.at;
+const ALLOC_ENTRIES = C.allocEntries.at;
+const FREE_BUCKET = C.freeBucket.at;
+const FREE_COUNT = C.freeCount.at;
+const FREE_ENTRIES = C.freeEntries.at;
+const FEATURES = C.features.at;
+const ZONE = C.zone.at;
+const COUNT = BucketHeader.fields.count.at;
+const ENTRIES = BucketHeader.fields.entries.at;
+const LAST = BucketHeader.words - 1;
+const BUCKET_SIZE = ZoneRecord.fields.bucketSize.at;
+const FLAGS = ZoneRecord.fields.flags.at;
+
+/** Slots that a thread which may not block may leave filled before its frees are refused. */
+const DEFERRED_MAX = 24;
+
+/** `alloc` with an empty alloc bucket. */
+export function allocSlow(uma: Uma, cache: number, flags: number, argument: number): Address {
+  const { words, longs, cpu } = uma;
+  if (words[cache + FREE_COUNT]! > 0 && (words[cache + FEATURES]! & Feature.smr) === 0) {
+    swapBuckets(words, cache);
+    return uma.operations.alloc(cache, flags, argument);
+  }
+  checkpoint(cpu);
+  const zone = words[cache + ZONE]!;
+  // For a bucket zone the argument is the recursion guard (1.6), for others the ctor's.
+  const cookie = (words[zone + FLAGS]! & InternalFlag.BUCKET) !== 0 ? argument : 0;
+  longs[(cache + C.refills.at) >> 1]! += 1n;
+  try {
+    // Ends: a refill that returns true loaded at least one item; others can take items away only
+    // while we wait inside it, and each time they do they made progress.
+    while (refill(uma, zone, cache, flags, cookie)) {
+      if (words[cache + ALLOC_COUNT]! > 0) return uma.operations.alloc(cache, flags, argument);
+    }
+    return allocItem(uma, zone, cache, flags, argument);
+  } catch (error) {
+    if (!(error instanceof LockBusyError)) throw error;
+    longs[(cache + C.fails.at) >> 1]! += 1n;
+    return NULL;
+  }
+}
+
+/** `push` with no room in either bucket. The item's dtor has run. */
+export function freeSlow(uma: Uma, cache: number, item: number): void {
+  const { words, cpu } = uma;
+  const slot = reserveSlot(cpu);
+  // straight
+  words[slot + 1] = item;
+  words[slot + 2] = words[cache + ZONE]!;
+  words[slot] = Hand.item;
+  // end
+  if (!cpu.mayBlock && words[cpu.handTop]! > DEFERRED_MAX) {
+    words[slot] = HandKind.none;
+    releaseSlot(cpu, slot);
+    throw new LockBusyError(`CPU ${cpu.number}: too many deferred frees; free in a later job`);
+  }
+  checkpoint(cpu);
+  try {
+    pushSlot(uma, cache, slot, 0);
+  } catch (error) {
+    if (!(error instanceof LockBusyError)) throw error;
+    return; // the slots stay filled; settleHand finishes the free
+  }
+  releaseSlot(cpu, slot);
+}
+
+/**
+ * Pushes the item in hand slot `slot` into the cache and voids the slot in the same straight
+ * line; makes room first if needed, else gives the item to the keg. `cookie` guards the recursion
+ * of bucket zones (1.6).
+ */
+export function pushSlot(uma: Uma, cache: number, slot: number, cookie: number): void {
+  const { words, longs } = uma;
+  // Ends: each pass pushes, gives up, or loaded an empty bucket; see allocSlow.
+  for (;;) {
+    if (
+      words[cache + ALLOC_COUNT] === words[cache + ALLOC_ENTRIES] &&
+      words[cache + FREE_COUNT]! < words[cache + FREE_ENTRIES]! &&
+      (words[cache + FEATURES]! & Feature.smr) === 0
+    ) {
+      swapBuckets(words, cache);
+    }
+    // straight
+    const count = words[cache + ALLOC_COUNT]!;
+    const room = count < words[cache + ALLOC_ENTRIES]!;
+    if (room) {
+      words[words[cache + ALLOC_BUCKET]! + LAST + 1 + count] = words[slot + 1]!;
+      words[cache + ALLOC_COUNT] = count + 1;
+      words[slot] = HandKind.none;
+    }
+    // end
+    if (room) {
+      longs[(cache + C.frees.at) >> 1]! += 1n;
+      return;
+    }
+    const zone = words[cache + ZONE]!;
+    if (!flush(uma, zone, cache, cookie)) {
+      freeItem(uma, zone, cache, slot);
+      return;
+    }
+  }
+}
+
+/**
+ * Loads a bucket with items into the alloc side: a full one of the zone domain, or one filled
+ * from the keg. True: look again. False: nothing to be had in bucketfuls.
+ */
+function refill(uma: Uma, zone: number, cache: number, flags: number, cookie: number): boolean {
+  const { words, cpu } = uma;
+  if (words[cache + FREE_COUNT]! > 0 && (words[cache + FEATURES]! & Feature.smr) === 0) {
+    swapBuckets(words, cache);
+    return true;
+  }
+  const slot = reserveSlot(cpu);
+  const spare = reserveSlot(cpu);
+  unloadAlloc(words, cache, zone, spare);
+  const domain = cpuDomain(uma, cpu.number);
+  let got = fetchBucket(uma, zone, domain, slot);
+  if (!got && words[zone + BUCKET_SIZE]! !== 0 && !uma.bucketsDisabled()) {
+    // The bucket just emptied is filled again where its size still fits.
+    got = fillBucket(uma, zone, cache, slot, spare, flags, cookie);
+    if (got) raisePeak(uma, zone, domain, words[words[slot + 1]! + COUNT]!);
+  }
+  if (words[spare] !== HandKind.none) freeBucket(uma, spare, cookie);
+  if (got) {
+    loadAlloc(words, cache, slot);
+    // A callback of ours used the zone meanwhile and left a bucket: it goes to the queue.
+    if (words[slot] !== HandKind.none) storeBucket(uma, zone, domain, slot, false, cookie);
+  }
+  releaseSlot(cpu, slot);
+  return got;
+}
+
+/**
+ * Makes room on the free side: the full free bucket goes to the zone domain, an empty one is
+ * loaded. False: no bucket to be had, the item goes to the keg.
+ */
+function flush(uma: Uma, zone: number, cache: number, cookie: number): boolean {
+  const { words, longs, cpu } = uma;
+  if (words[zone + BUCKET_SIZE] === 0) return false;
+  longs[(cache + C.flushes.at) >> 1]! += 1n;
+  const old = reserveSlot(cpu);
+  const fresh = reserveSlot(cpu);
+  unloadFree(words, cache, zone, old);
+  const got = !uma.bucketsDisabled() && allocBucket(uma, zone, fresh, cookie);
+  if (words[old] !== HandKind.none) {
+    storeBucket(uma, zone, cpuDomain(uma, cpu.number), old, true, cookie);
+  }
+  if (got) {
+    loadFree(words, cache, fresh);
+    // The allocation of the bucket used this zone and loaded one itself: ours is not needed.
+    if (words[fresh] !== HandKind.none) freeBucket(uma, fresh, cookie);
+  }
+  releaseSlot(cpu, old);
+  return got;
+}
+
+/** `zone_free_bucket`: onto the queue; over `uz_bucket_max`, or when empty, down to the keg. */
+export function storeBucket(
+  uma: Uma,
+  zone: number,
+  domain: number,
+  slot: number,
+  workingSet: boolean,
+  cookie: number,
+): void {
+  const { words } = uma;
+  const bucket = words[slot + 1]!;
+  if (words[bucket + COUNT]! > 0 && putBucket(uma, zone, domain, slot, workingSet)) return;
+  drainBucket(uma, slot);
+  freeBucket(uma, slot, cookie);
+}
+
+// Straight lines between cache and hand. Each function is one; its entry is a point of death at
+// which the bucket is still where it was.
+
+function swapBuckets(words: Int32Array, cache: number): void {
+  // straight
+  const bucket = words[cache + ALLOC_BUCKET]!;
+  const count = words[cache + ALLOC_COUNT]!;
+  const entries = words[cache + ALLOC_ENTRIES]!;
+  words[cache + ALLOC_BUCKET] = words[cache + FREE_BUCKET]!;
+  words[cache + ALLOC_COUNT] = words[cache + FREE_COUNT]!;
+  words[cache + ALLOC_ENTRIES] = words[cache + FREE_ENTRIES]!;
+  words[cache + FREE_BUCKET] = bucket;
+  words[cache + FREE_COUNT] = count;
+  words[cache + FREE_ENTRIES] = entries;
+  // end
+}
+
+function unloadAlloc(words: Int32Array, cache: number, zone: number, slot: number): void {
+  // straight
+  const bucket = words[cache + ALLOC_BUCKET]!;
+  if (bucket !== 0) {
+    words[bucket + COUNT] = words[cache + ALLOC_COUNT]!;
+    words[slot + 1] = bucket;
+    words[slot + 2] = zone;
+    words[slot + 3] = words[cache + ALLOC_COUNT]!;
+    words[slot] = Hand.bucket;
+    words[cache + ALLOC_BUCKET] = 0;
+    words[cache + ALLOC_COUNT] = 0;
+    words[cache + ALLOC_ENTRIES] = 0;
+  }
+  // end
+}
+
+function unloadFree(words: Int32Array, cache: number, zone: number, slot: number): void {
+  // straight
+  const bucket = words[cache + FREE_BUCKET]!;
+  if (bucket !== 0) {
+    words[bucket + COUNT] = words[cache + FREE_COUNT]!;
+    words[slot + 1] = bucket;
+    words[slot + 2] = zone;
+    words[slot + 3] = words[cache + FREE_COUNT]!;
+    words[slot] = Hand.bucket;
+    words[cache + FREE_BUCKET] = 0;
+    words[cache + FREE_COUNT] = 0;
+    words[cache + FREE_ENTRIES] = 0;
+  }
+  // end
+}
+
+/** Loads the slot's bucket; what was loaded comes back into the slot, which is void if nothing was. */
+function loadAlloc(words: Int32Array, cache: number, slot: number): void {
+  // straight
+  const bucket = words[slot + 1]!;
+  const left = words[cache + ALLOC_BUCKET]!;
+  const leftCount = words[cache + ALLOC_COUNT]!;
+  words[cache + ALLOC_BUCKET] = bucket;
+  words[cache + ALLOC_COUNT] = words[bucket + COUNT]!;
+  words[cache + ALLOC_ENTRIES] = words[bucket + ENTRIES]! & 0xffff;
+  if (left !== 0) {
+    words[left + COUNT] = leftCount;
+    words[slot + 1] = left;
+    words[slot + 3] = leftCount;
+  } else {
+    words[slot] = HandKind.none;
+  }
+  // end
+}
+
+/** Loads the slot's empty bucket unless one is loaded; the slot is void if it was. */
+function loadFree(words: Int32Array, cache: number, slot: number): void {
+  // straight
+  if (words[cache + FREE_BUCKET] === 0) {
+    const bucket = words[slot + 1]!;
+    words[cache + FREE_BUCKET] = bucket;
+    words[cache + FREE_COUNT] = 0;
+    words[cache + FREE_ENTRIES] = words[bucket + ENTRIES]! & 0xffff;
+    words[slot] = HandKind.none;
+  }
+  // end
+}

@@ -1,0 +1,113 @@
+/**
+ * The fast path: allocation and free through the per-CPU cache (spec 2.1, 2.7). No atomic, no
+ * JavaScript allocation, no callback of a zone that has none.
+ *
+ * Why it needs no lock: a worker is never preempted between two statements, the cache's words are
+ * private to the CPU while it is entered, and nothing between a load and its store here can run
+ * other code. Hence the rule: no `await`, callback or lock in these two functions before the
+ * item's word is stored.
+ *
+ * Why closures: one pair per thread over captured constants, with the cache's word index as
+ * argument, is the fastest shape for many zones at one call site (docs/decisions/0005).
+ */
+
+import { type Address, enterCpu, HAND_SLOT_WORDS, HAND_SLOTS, NULL, Panic } from '@umbuf/memory';
+import { allocSlow, freeSlow } from './cache-slow.ts';
+import { M_ZERO } from './flags.ts';
+import { finishAlloc, freeWithFeatures } from './item.ts';
+import { BucketHeader, CacheRecord, Hand } from './layout.ts';
+import type { Uma } from './uma.ts';
+
+const C = CacheRecord.fields;
+const ALLOC_BUCKET = C.allocBucket.at;
+const ALLOC_COUNT = C.allocCount.at;
+const ALLOC_ENTRIES = C.allocEntries.at;
+const FREE_BUCKET = C.freeBucket.at;
+const FREE_COUNT = C.freeCount.at;
+const FREE_ENTRIES = C.freeEntries.at;
+const FEATURES = C.features.at;
+const ZONE = C.zone.at;
+const ALLOCS = C.allocs.at;
+const FREES = C.frees.at;
+const LAST = BucketHeader.words - 1;
+
+/** The two hot functions of one thread. `cache` is the word index of this CPU's cache record. */
+export interface CacheOperations {
+  /** An item of the zone, or NULL: exhausted, or its ctor refused. */
+  readonly alloc: (cache: number, flags: number, argument: number) => Address;
+  /** Takes the item back. NULL is a no-op. */
+  readonly free: (cache: number, item: number, argument: number) => void;
+  /** `free` for an item whose dtor and checks have run. */
+  readonly push: (cache: number, item: number) => void;
+}
+
+export function createCacheOperations(uma: Uma): CacheOperations {
+  const { cpu, words, longs } = uma;
+  const { entered, handTop, hand } = cpu;
+
+  function alloc(cache: number, flags: number, argument: number): Address {
+    if (words[entered] === 0) enterCpu(cpu);
+    const count = words[cache + ALLOC_COUNT]!;
+    if (count === 0) return allocSlow(uma, cache, flags, argument);
+    if ((words[cache + FEATURES]! | (flags & M_ZERO)) !== 0) {
+      const top = words[handTop]!;
+      if (top >= HAND_SLOTS) return handsFull(cpu.number);
+      const slot = hand + top * HAND_SLOT_WORDS;
+      // straight: the item goes from the bucket into the hand, not into a local variable
+      words[slot + 1] = words[words[cache + ALLOC_BUCKET]! + LAST + count]!;
+      words[slot + 2] = words[cache + ZONE]!;
+      words[slot] = Hand.item;
+      words[handTop] = top + 1;
+      words[cache + ALLOC_COUNT] = count - 1;
+      // end
+      longs[(cache + ALLOCS) >> 1]! += 1n;
+      return finishAlloc(uma, cache, slot, flags, argument);
+    }
+    words[cache + ALLOC_COUNT] = count - 1;
+    longs[(cache + ALLOCS) >> 1]! += 1n;
+    return words[words[cache + ALLOC_BUCKET]! + LAST + count]! as Address;
+  }
+
+  function free(cache: number, item: number, argument: number): void {
+    if (words[entered] === 0) enterCpu(cpu);
+    if (words[cache + FEATURES] !== 0) {
+      freeWithFeatures(uma, cache, item, argument);
+      return;
+    }
+    if (item === NULL) return;
+    push(cache, item);
+  }
+
+  function push(cache: number, item: number): void {
+    const count = words[cache + ALLOC_COUNT]!;
+    // Frees go to the alloc bucket first: LIFO, for warmth.
+    if (count < words[cache + ALLOC_ENTRIES]!) {
+      words[words[cache + ALLOC_BUCKET]! + LAST + 1 + count] = item;
+      words[cache + ALLOC_COUNT] = count + 1;
+      longs[(cache + FREES) >> 1]! += 1n;
+      return;
+    }
+    const freeCount = words[cache + FREE_COUNT]!;
+    if (freeCount < words[cache + FREE_ENTRIES]!) {
+      // The alloc bucket is full and the free bucket has room: swap them, then push.
+      const bucket = words[cache + FREE_BUCKET]!;
+      const entries = words[cache + FREE_ENTRIES]!;
+      words[cache + FREE_BUCKET] = words[cache + ALLOC_BUCKET]!;
+      words[cache + FREE_ENTRIES] = words[cache + ALLOC_ENTRIES]!;
+      words[cache + FREE_COUNT] = count;
+      words[cache + ALLOC_BUCKET] = bucket;
+      words[cache + ALLOC_ENTRIES] = entries;
+      words[bucket + LAST + 1 + freeCount] = item;
+      words[cache + ALLOC_COUNT] = freeCount + 1;
+      longs[(cache + FREES) >> 1]! += 1n;
+      return;
+    }
+    freeSlow(uma, cache, item);
+  }
+
+  return { alloc, free, push };
+}
+
+function handsFull(cpu: number): never {
+  throw new Panic(`CPU ${cpu}: hand stack full: callbacks nest too deep`);
+}

@@ -1,0 +1,179 @@
+/**
+ * Creating zones and kegs, and finding them by name (spec 3.1). All of it is under the registry
+ * lock; a record is built in static space that nobody else sees, and published in one straight
+ * line, so a creator that dies leaves nothing.
+ */
+
+import { DebugLevel, STATIC_NEXT, staticSpace, TableFullError } from '@umbuf/memory';
+import { initialBucketSizes } from './bucket-ladder.ts';
+import {
+  callbackBits,
+  encodeName,
+  fingerprint,
+  UMA_ALIGN_PTR,
+  type ZoneDefinition,
+} from './definition.ts';
+import { checkZoneFlags, INHERITED_FLAGS, InternalFlag, ZoneFlag } from './flags.ts';
+import { kegLayout } from './keg-layout.ts';
+import {
+  CacheRecord,
+  CallbackBit,
+  Feature,
+  ItemEntry,
+  KegDomain,
+  KegRecord,
+  UmaRoot,
+  ZoneDomain,
+  ZoneRecord,
+  ZONES_MAX,
+} from './layout.ts';
+import { TABLE_ZONE_BYTES, type Uma } from './uma.ts';
+
+const Z = ZoneRecord.fields;
+const K = KegRecord.fields;
+/** `uz_bucket_max` of a zone without `setMaxcache`: no queue reaches it. */
+const UNLIMITED = 0x3fffffff;
+
+/** Word index of the zone of that name, 0 = none. */
+export function findZone(uma: Uma, name: string): number {
+  const count = uma.zoneCount();
+  for (let id = 0; id < count; id++) {
+    if (readZoneName(uma.words, uma.zoneAt(id)) === name) return uma.zoneAt(id);
+  }
+  return 0;
+}
+
+export function readZoneName(words: Int32Array<SharedArrayBuffer>, zone: number): string {
+  // A private copy: TextDecoder refuses shared views in browsers.
+  const bytes = new Uint8Array(words.buffer, (zone + Z.name.at) * 4, Z.name.count * 4).slice();
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(bytes.subarray(0, end < 0 ? bytes.length : end));
+}
+
+/**
+ * Makes a zone (and its keg, unless it is secondary) and returns its word index. `internal` is
+ * the flags of the allocator's own zones. Throws `ZoneDefinitionError` or `TableFullError`;
+ * nothing is left then.
+ */
+export function createZone(uma: Uma, definition: ZoneDefinition, internal: number): number {
+  const { words, cpu, arena } = uma;
+  const { name, size, primary } = definition;
+  const align = definition.align ?? UMA_ALIGN_PTR;
+  const asked = (definition.flags ?? 0) | internal;
+  checkZoneFlags({ name, size, flags: asked, internal: internal !== 0 });
+  const id = uma.zoneCount();
+  if (id >= ZONES_MAX) throw new TableFullError(`zone ${name}: all ${ZONES_MAX} zones are in use`);
+  const primaryZone = primary === undefined ? 0 : findZone(uma, primary.name);
+  const zoneWords =
+    ZoneRecord.words + arena.cpus * CacheRecord.words + arena.domains * ZoneDomain.words;
+  const kegWords = primaryZone !== 0 ? 0 : KegRecord.words + arena.domains * KegDomain.words;
+  const bytes = (zoneWords + kegWords) * 4;
+  const address = staticSpace(cpu, bytes);
+  if (address === 0) throw new TableFullError(`zone ${name}: no pages for its record`);
+  const zone = address >> 2;
+  const keg = primaryZone !== 0 ? words[primaryZone + Z.keg.at]! : zone + zoneWords;
+  if (primaryZone === 0) writeKeg(uma, keg, zone, { definition, align, flags: asked });
+  const inherited =
+    primaryZone !== 0
+      ? (words[keg + K.flags.at]! & ~InternalFlag.TRASH) | ZoneFlag.SECONDARY
+      : words[keg + K.flags.at]! & (INHERITED_FLAGS | InternalFlag.TRASH | ZoneFlag.UNMANAGED);
+  writeZone(uma, zone, { definition, id, keg, primaryZone, flags: asked | inherited });
+  const end = address + bytes;
+  const next = uma.root + UmaRoot.fields.zones.at + id;
+  // straight: linked, and the space behind it is free for the next record
+  words[next] = zone;
+  words[STATIC_NEXT] = end;
+  Atomics.store(words, uma.root + UmaRoot.fields.zoneCount.at, id + 1);
+  // end
+  return zone;
+}
+
+interface KegParts {
+  readonly definition: ZoneDefinition;
+  readonly align: number;
+  readonly flags: number;
+}
+
+function writeKeg(uma: Uma, keg: number, zone: number, parts: KegParts): void {
+  const { words, arena } = uma;
+  const { definition, align } = parts;
+  const { name, size } = definition;
+  const invariants = arena.level >= DebugLevel.invariants;
+  let flags = parts.flags;
+  const own = flags & (InternalFlag.INTERNAL | InternalFlag.BUCKET);
+  const callbacks = callbackBits(definition);
+  const untouched = ZoneFlag.ZINIT | ZoneFlag.NOTOUCH | ZoneFlag.NOFREE;
+  // INVARIANTS kernels inject trash init and fini where the zone has neither (spec 3.1).
+  if (
+    invariants &&
+    own === 0 &&
+    (flags & untouched) === 0 &&
+    (callbacks & (CallbackBit.init | CallbackBit.fini)) === 0
+  ) {
+    flags |= InternalFlag.TRASH;
+  }
+  const layout = kegLayout({
+    name,
+    size,
+    alignMask: align,
+    flags: parts.flags,
+    cpus: arena.cpus,
+    invariants,
+    multipageSlabs: true,
+  });
+  if (layout.format === 'offpage') flags |= InternalFlag.OFFPAGE;
+  if (layout.lookup !== 'page-mask') flags |= InternalFlag.VTOSLAB;
+  words[keg + K.zone.at] = zone;
+  words[keg + K.size.at] = size;
+  words[keg + K.rsize.at] = layout.rsize;
+  words[keg + K.ipers.at] = layout.ipers;
+  words[keg + K.ppera.at] = layout.ppera;
+  words[keg + K.pgoff.at] = layout.format === 'offpage' ? 0 : layout.pgoff;
+  words[keg + K.flags.at] = flags;
+  words[keg + K.align.at] = align;
+  words[keg + K.pageMask.at] = layout.lookup === 'page-mask' ? 1 : 0;
+  words[keg + K.slabZone.at] =
+    layout.format === 'offpage' ? uma.slabZones[layout.ipers <= 256 ? 0 : 1]! : 0;
+  const tableBytes = layout.ipers * ItemEntry.words * 4;
+  const row = TABLE_ZONE_BYTES.findIndex((bytes) => bytes >= tableBytes);
+  words[keg + K.tableZone.at] = own === 0 && uma.tableZones.length > 0 ? uma.tableZones[row]! : 0;
+}
+
+interface ZoneParts {
+  readonly definition: ZoneDefinition;
+  readonly id: number;
+  readonly keg: number;
+  readonly primaryZone: number;
+  readonly flags: number;
+}
+
+function writeZone(uma: Uma, zone: number, parts: ZoneParts): void {
+  const { words, arena } = uma;
+  const { definition, id, keg, primaryZone } = parts;
+  const callbacks = callbackBits(definition);
+  let features = 0;
+  if ((callbacks & CallbackBit.ctor) !== 0) features |= Feature.ctor;
+  if ((callbacks & CallbackBit.dtor) !== 0) features |= Feature.dtor;
+  if (words[keg + K.tableZone.at] !== 0) features |= Feature.items;
+  if ((parts.flags & InternalFlag.TRASH) !== 0) features |= Feature.trash;
+  const flags = parts.flags | ((features & ~Feature.items) !== 0 ? InternalFlag.CTORDTOR : 0);
+  const sizes = initialBucketSizes(flags, definition.size);
+  words[zone + Z.id.at] = id;
+  words[zone + Z.keg.at] = keg;
+  words[zone + Z.size.at] = definition.size;
+  words[zone + Z.flags.at] = flags;
+  words[zone + Z.features.at] = features;
+  words[zone + Z.fingerprint.at] = fingerprint(definition);
+  words[zone + Z.callbacks.at] = callbacks;
+  words[zone + Z.primary.at] = primaryZone;
+  Atomics.store(words, zone + Z.bucketSize.at, sizes.bucketSize);
+  Atomics.store(words, zone + Z.bucketSizeMin.at, sizes.bucketSizeMin);
+  Atomics.store(words, zone + Z.bucketSizeMax.at, sizes.bucketSizeMax);
+  Atomics.store(words, zone + Z.bucketMax.at, UNLIMITED);
+  uma.bytes.set(encodeName(definition.name), (zone + Z.name.at) * 4);
+  for (let cpu = 0; cpu < arena.cpus; cpu++) {
+    const cache = zone + ZoneRecord.words + cpu * CacheRecord.words;
+    words[cache + CacheRecord.fields.zone.at] = zone;
+    words[cache + CacheRecord.fields.features.at] = features;
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Zone definitions. Callbacks are JavaScript functions and cannot be shared: a zone is defined in
+ * a module and opened by name in each worker. The shared record keeps a fingerprint of the
+ * definition's data (name, sizes, alignment, flags, which callbacks exist, version), never of
+ * function text, so two workers that load different releases of a module are told apart by
+ * `version`.
+ */
+
+import { type Address, ArgumentError, requireInteger } from '@umbuf/memory';
+import { ZoneDefinitionError } from './errors.ts';
+import { CallbackBit } from './layout.ts';
+import type { Zone } from './zone.ts';
+
+/** UMA's alignment masks: a power of two minus 1. */
+export const UMA_ALIGN_PTR = 7;
+export const UMA_ALIGN_CACHE = 63;
+
+export interface ZoneDefinition {
+  /** At most 63 bytes of UTF-8; unique in the arena. */
+  readonly name: string;
+  /** Bytes per item, 1 to 8 MiB. A secondary zone takes its primary's. */
+  readonly size: number;
+  /** Alignment mask, a power of two minus 1 up to a page; 7 when absent. */
+  readonly align?: number;
+  /** `ZoneFlag` bits (spec 3.3). */
+  readonly flags?: number;
+  /** Number to change whenever the meaning of the callbacks changes. */
+  readonly version?: number;
+  /** Makes this a secondary zone: own caches, counters and callbacks on the primary's keg. */
+  readonly primary?: ZoneDefinition;
+  /** Runs at every allocation. Non-zero fails it: the item goes back and the caller gets NULL. */
+  ctor?(zone: Zone, item: Address, argument: number, flags: number): number | void;
+  /** Runs at every free, before the item enters the cache. */
+  dtor?(zone: Zone, item: Address, argument: number): void;
+  /** Keg init: once per item when its slab is built. Non-zero fails the slab. */
+  init?(zone: Zone, item: Address, flags: number): number | void;
+  /** Keg fini: once per item when its slab is destroyed. */
+  fini?(zone: Zone, item: Address): void;
+  /** Zone init: the item moves from the keg to the zone. Non-zero refuses the item. */
+  zinit?(zone: Zone, item: Address, flags: number): number | void;
+  /** Zone fini: the item moves back. */
+  zfini?(zone: Zone, item: Address): void;
+}
+
+/**
+ * Checks a definition and returns it (frozen). Throws `ZoneDefinitionError` naming zone and field.
+ * Makes nothing: `uma.open` creates the zone in an arena, or opens it where it exists.
+ */
+export function defineZone(definition: ZoneDefinition): ZoneDefinition {
+  const { name, size, align = UMA_ALIGN_PTR, primary } = definition;
+  if (typeof name !== 'string' || name.length === 0 || encodeName(name).length > 63) {
+    throw new ZoneDefinitionError(`zone name ${JSON.stringify(name)}: 1 to 63 bytes of UTF-8`);
+  }
+  const fail = (what: string): never => {
+    throw new ZoneDefinitionError(`zone ${name}: ${what}`);
+  };
+  try {
+    requireInteger('size', size, 1, 8 << 20);
+    requireInteger('align', align, 0, 4095);
+    requireInteger('version', definition.version ?? 0, 0, 2 ** 31 - 1);
+  } catch (error) {
+    if (error instanceof ArgumentError) fail(error.message);
+    throw error;
+  }
+  if ((align & (align + 1)) !== 0) fail(`align ${align} is no power of two minus 1`);
+  for (const key of ['ctor', 'dtor', 'init', 'fini', 'zinit', 'zfini'] as const) {
+    if (definition[key] !== undefined && typeof definition[key] !== 'function') {
+      fail(`${key} is no function`);
+    }
+  }
+  if (primary !== undefined) {
+    if (primary.primary !== undefined) fail('a secondary zone cannot be a primary');
+    if (definition.init !== undefined || definition.fini !== undefined) {
+      fail('init and fini belong to the primary; a secondary zone has zinit and zfini');
+    }
+    if (size !== primary.size) fail(`size ${size} is not the primary's ${primary.size}`);
+  }
+  return Object.freeze(definition);
+}
+
+/** Which callbacks a definition has, as `CallbackBit`s. */
+export function callbackBits(definition: ZoneDefinition): number {
+  let bits = 0;
+  for (const [key, bit] of Object.entries(CallbackBit)) {
+    if (definition[key as keyof typeof CallbackBit] !== undefined) bits |= bit;
+  }
+  return bits;
+}
+
+/** 31-bit FNV-1a over the definition's data. */
+export function fingerprint(definition: ZoneDefinition): number {
+  const data = JSON.stringify([
+    definition.name,
+    definition.size,
+    definition.align ?? UMA_ALIGN_PTR,
+    definition.flags ?? 0,
+    definition.version ?? 0,
+    callbackBits(definition),
+    definition.primary?.name ?? '',
+  ]);
+  let hash = 0x811c9dc5;
+  for (const byte of encodeName(data)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 1) | 1;
+}
+
+export function encodeName(name: string): Uint8Array {
+  return new TextEncoder().encode(name);
+}

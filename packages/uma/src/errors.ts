@@ -1,0 +1,41 @@
+/**
+ * Misuse of zones: typed errors that name zone, address and CPU. Each is thrown before anything
+ * was changed. What cannot be the caller's doing is a `Panic` of @umbuf/memory.
+ */
+
+import { UmbufError } from '@umbuf/memory';
+
+/** A definition that cannot be: the message names zone and field. */
+export class ZoneDefinitionError extends UmbufError {
+  override name = 'ZoneDefinitionError';
+}
+
+/** A zone of that name exists with other data (size, alignment, flags, callbacks, version). */
+export class ZoneMismatchError extends UmbufError {
+  override name = 'ZoneMismatchError';
+}
+
+/** A callback returned a promise; callbacks run between two statements and cannot be awaited. */
+export class AsyncCallbackError extends UmbufError {
+  override name = 'AsyncCallbackError';
+}
+
+/** Base of the errors that `free` throws from level `checks` on. */
+export class FreeError extends UmbufError {
+  override name = 'FreeError';
+}
+
+/** The address lies in no slab of this zone's keg (spec 3.8: "did not belong to zone"). */
+export class WrongZoneError extends FreeError {
+  override name = 'WrongZoneError';
+}
+
+/** The address is inside a slab of the zone but is no item's start. */
+export class UnalignedFreeError extends FreeError {
+  override name = 'UnalignedFreeError';
+}
+
+/** The item is not live: it was freed already, or never handed out. */
+export class DoubleFreeError extends FreeError {
+  override name = 'DoubleFreeError';
+}

@@ -1,0 +1,347 @@
+/**
+ * `fsck`: the invariants of spec section 9 over a quiescent arena (no other CPU inside an
+ * operation; idle or offline CPUs may hold caches). One implementation for stress runs, property
+ * tests, interleaving checks and users. It takes each lock in turn and changes nothing.
+ *
+ * The numbers in the messages are those of the spec: 1 keg conservation, 2 slabs, 3 exactly one
+ * place, 4 live bits, 5 accounting, 8 buckets, 9 estimator, 12 contents, 13 pages.
+ */
+
+import {
+  checkPagePool,
+  enterCpu,
+  kegOfPage,
+  lockMutex,
+  PAGE_SHIFT,
+  slabOfPage,
+  unlockMutex,
+} from '@umbuf/memory';
+import { TRASH_WORD } from './debug.ts';
+import { isLive } from './item-table.ts';
+import { kegDomain } from './keg.ts';
+import {
+  BucketHeader,
+  CacheRecord,
+  Feature,
+  ItemEntry,
+  KegDomain,
+  KegRecord,
+  SlabHeader,
+  ZoneDomain,
+  ZoneRecord,
+} from './layout.ts';
+import type { Uma } from './uma.ts';
+import { zoneCache, zoneDomain } from './zone-domain.ts';
+import { readZoneStatistics } from './zone-statistics.ts';
+
+const K = KegRecord.fields;
+const D = KegDomain.fields;
+const S = SlabHeader.fields;
+const C = CacheRecord.fields;
+const Q = ZoneDomain.fields;
+const B = BucketHeader.fields;
+
+export interface FsckReport {
+  /** What is broken, in words, each with the number of its invariant; empty when all holds. */
+  readonly violations: readonly string[];
+  /** Items in users' hands by zone name, as far as the structures tell. */
+  readonly live: Readonly<Record<string, number>>;
+}
+
+/** Where an item was found cached: for invariant 3. */
+interface Census {
+  /** Item address -> where. */
+  readonly cached: Map<number, string>;
+  /** Bucket word index -> where. */
+  readonly buckets: Map<number, string>;
+  readonly violations: string[];
+}
+
+/** Checks the arena. Quiescence is the caller's business. */
+export function fsck(uma: Uma): FsckReport {
+  const { cpu, words, arena } = uma;
+  if (words[cpu.entered] === 0) enterCpu(cpu);
+  const census: Census = { cached: new Map(), buckets: new Map(), violations: [] };
+  const live: Record<string, number> = {};
+  const kegs = new Set<number>();
+  const cachedByKeg = new Map<number, number>();
+  const liveByKeg = new Map<number, number>();
+  for (let id = 0; id < uma.zoneCount(); id++) {
+    const zone = uma.zoneAt(id);
+    const keg = words[zone + ZoneRecord.fields.keg.at]!;
+    kegs.add(keg);
+    const cached = countCaches(uma, zone, census) + countQueues(uma, zone, census);
+    const statistics = readZoneStatistics(uma, zone);
+    live[statistics.name] = statistics.live;
+    if (statistics.live < 0) {
+      census.violations.push(
+        `5: zone ${statistics.name}: ${-statistics.live} more frees than allocs`,
+      );
+    }
+    cachedByKeg.set(keg, (cachedByKeg.get(keg) ?? 0) + cached);
+    liveByKeg.set(keg, (liveByKeg.get(keg) ?? 0) + statistics.live);
+  }
+  let pages = 0;
+  for (const keg of kegs) {
+    pages += checkKeg(uma, keg, census, cachedByKeg.get(keg)!, liveByKeg.get(keg)!);
+  }
+  for (let domain = 0; domain < arena.domains; domain++) {
+    for (const text of checkPagePool(cpu, domain)) census.violations.push(`13: ${text}`);
+  }
+  checkPageTotal(uma, pages, census);
+  return { violations: census.violations, live };
+}
+
+/** Buckets loaded in CPU caches; returns their items. */
+function countCaches(uma: Uma, zone: number, census: Census): number {
+  const { words, arena } = uma;
+  let items = 0;
+  for (let cpu = 0; cpu < arena.cpus; cpu++) {
+    const cache = zoneCache(zone, cpu);
+    const where = `cache of CPU ${cpu} in zone ${uma.zoneName(zone)}`;
+    for (const [bucket, count, entries] of [
+      [C.allocBucket.at, C.allocCount.at, C.allocEntries.at],
+      [C.freeBucket.at, C.freeCount.at, C.freeEntries.at],
+      [C.crossBucket.at, C.crossCount.at, C.crossEntries.at],
+    ] as const) {
+      const index = words[cache + bucket]!;
+      const held = words[cache + count]!;
+      if (index === 0) {
+        if (held !== 0) census.violations.push(`8: ${where}: ${held} items in no bucket`);
+        continue;
+      }
+      countBucket(uma, zone, index, held, words[cache + entries]!, where, census);
+      items += held;
+    }
+  }
+  return items;
+}
+
+/** Buckets on the zone's queues; returns their items. */
+function countQueues(uma: Uma, zone: number, census: Census): number {
+  const { words, cpu, arena } = uma;
+  let items = 0;
+  for (let domain = 0; domain < arena.domains; domain++) {
+    const record = zoneDomain(uma, zone, domain);
+    const where = `queue ${domain} of zone ${uma.zoneName(zone)}`;
+    lockMutex(cpu, record);
+    let queued = 0;
+    let buckets = 0;
+    let last = 0;
+    for (
+      let bucket = words[record + Q.head.at]!;
+      bucket !== 0;
+      bucket = words[bucket + B.link.at]!
+    ) {
+      const count = words[bucket + B.count.at]!;
+      if (count <= 0) census.violations.push(`8: ${where}: empty bucket queued`);
+      if (census.buckets.has(bucket)) {
+        census.violations.push(
+          `8: ${where}: bucket ${bucket * 4} is also in ${census.buckets.get(bucket)}`,
+        );
+        break;
+      }
+      countBucket(uma, zone, bucket, count, words[bucket + B.entries.at]! & 0xffff, where, census);
+      queued += count;
+      buckets++;
+      last = bucket;
+    }
+    if (last !== words[record + Q.tail.at])
+      census.violations.push(`8: ${where}: tail is not the last`);
+    if (queued !== words[record + Q.nitems.at]) {
+      census.violations.push(`8: ${where}: ${queued} items, nitems ${words[record + Q.nitems.at]}`);
+    }
+    if (buckets !== words[record + Q.buckets.at]) {
+      census.violations.push(
+        `8: ${where}: ${buckets} buckets, count ${words[record + Q.buckets.at]}`,
+      );
+    }
+    const [imin, bimin, nitems, imax] = [Q.imin, Q.bimin, Q.nitems, Q.imax].map(
+      (field) => words[record + field.at]!,
+    ) as [number, number, number, number];
+    if (!(imin <= bimin && bimin <= nitems && nitems <= imax)) {
+      census.violations.push(
+        `9: ${where}: imin ${imin}, bimin ${bimin}, nitems ${nitems}, imax ${imax}`,
+      );
+    }
+    if (words[record + Q.wss.at]! < 0 || words[record + Q.limin.at]! < 0) {
+      census.violations.push(`9: ${where}: negative wss or limin`);
+    }
+    unlockMutex(cpu, record);
+    items += queued;
+  }
+  return items;
+}
+
+/** One bucket: its items enter the census, each once. */
+function countBucket(
+  uma: Uma,
+  zone: number,
+  bucket: number,
+  count: number,
+  entries: number,
+  where: string,
+  census: Census,
+): void {
+  const { words } = uma;
+  const keg = words[zone + ZoneRecord.fields.keg.at]!;
+  if (census.buckets.has(bucket)) {
+    census.violations.push(
+      `8: ${where}: bucket ${bucket * 4} is also in ${census.buckets.get(bucket)}`,
+    );
+  }
+  census.buckets.set(bucket, where);
+  const header = words[bucket + B.entries.at]!;
+  const capacity = uma.bucketRowEntries(header >>> 16);
+  if (count < 0 || count > entries || entries !== (header & 0xffff) || entries > capacity) {
+    census.violations.push(
+      `8: ${where}: ${count} of ${entries} entries in a bucket of ${capacity}`,
+    );
+    return;
+  }
+  const trash = (words[zone + ZoneRecord.fields.features.at]! & Feature.trash) !== 0;
+  const size = words[zone + ZoneRecord.fields.size.at]!;
+  for (let index = 0; index < count; index++) {
+    const item = words[bucket + BucketHeader.words + index]!;
+    const elsewhere = census.cached.get(item);
+    if (elsewhere !== undefined)
+      census.violations.push(`3: item ${item} in ${where} and in ${elsewhere}`);
+    census.cached.set(item, where);
+    if (
+      item <= 0 ||
+      item >> PAGE_SHIFT >= uma.arena.pages ||
+      kegOfPage(uma.arena, item) !== keg << 2
+    ) {
+      census.violations.push(`3: ${where}: ${item} is no item of its keg`);
+      continue;
+    }
+    if (trash) checkTrash(uma, item, size, where, census);
+  }
+}
+
+function checkTrash(uma: Uma, item: number, size: number, where: string, census: Census): void {
+  const end = (item >> 2) + ((size >> 3) << 1);
+  for (let word = item >> 2; word < end; word++) {
+    if (uma.words[word] !== TRASH_WORD) {
+      census.violations.push(
+        `12: ${where}: item ${item} was modified after free at + ${(word << 2) - item}`,
+      );
+      return;
+    }
+  }
+}
+
+/** A keg's slabs, bitsets and lists against the census. Returns its pages. */
+function checkKeg(uma: Uma, keg: number, census: Census, cached: number, live: number): number {
+  const { words, cpu, arena } = uma;
+  const name = uma.zoneName(words[keg + K.zone.at]!);
+  const ipers = words[keg + K.ipers.at]!;
+  const ppera = words[keg + K.ppera.at]!;
+  let slabs = 0;
+  let free = 0;
+  let pages = 0;
+  let liveBits = 0;
+  for (let domain = 0; domain < arena.domains; domain++) {
+    const record = kegDomain(keg, domain);
+    lockMutex(cpu, record);
+    let listed = 0;
+    let listedFree = 0;
+    let freeSlabs = 0;
+    for (const list of [D.partial, D.free, D.full]) {
+      let previous = 0;
+      for (let slab = words[record + list.at]!; slab !== 0; slab = words[slab + S.next.at]!) {
+        const count = words[slab + S.freeCount.at]!;
+        const belongs = count === ipers ? D.free : count === 0 ? D.full : D.partial;
+        const where = `keg ${name}, slab ${slab * 4}`;
+        if (belongs !== list)
+          census.violations.push(`2: ${where}: ${count} free items, wrong list`);
+        if (words[slab + S.previous.at] !== previous)
+          census.violations.push(`2: ${where}: wrong back link`);
+        if (words[slab + S.domain.at] !== domain)
+          census.violations.push(`2: ${where}: wrong domain`);
+        liveBits += checkSlab(uma, keg, slab, ipers, where, census);
+        if (list === D.free) freeSlabs++;
+        listed++;
+        listedFree += count;
+        previous = slab;
+        if (listed > arena.pages) break;
+      }
+    }
+    if (freeSlabs !== words[record + D.freeSlabs.at]) {
+      census.violations.push(
+        `2: keg ${name}: ${freeSlabs} free slabs, counter ${words[record + D.freeSlabs.at]}`,
+      );
+    }
+    if (listedFree !== words[record + D.freeItems.at]) {
+      census.violations.push(
+        `2: keg ${name}: ${listedFree} free items, counter ${words[record + D.freeItems.at]}`,
+      );
+    }
+    if (listed * ppera !== words[record + D.pages.at]) {
+      census.violations.push(
+        `2: keg ${name}: ${listed} slabs, ${words[record + D.pages.at]} pages`,
+      );
+    }
+    slabs += listed;
+    free += listedFree;
+    pages += listed * ppera;
+    unlockMutex(cpu, record);
+  }
+  if (slabs * ipers !== free + cached + live) {
+    census.violations.push(
+      `1: keg ${name}: ${slabs * ipers} items, but ${free} free + ${cached} cached + ${live} live`,
+    );
+  }
+  if (words[keg + K.tableZone.at] !== 0 && liveBits !== live) {
+    census.violations.push(`4: keg ${name}: ${liveBits} live bits, ${live} items live`);
+  }
+  return pages;
+}
+
+/** One slab: count, bits, page map; cached items are not free in it. Returns live bits. */
+function checkSlab(
+  uma: Uma,
+  keg: number,
+  slab: number,
+  ipers: number,
+  where: string,
+  census: Census,
+): number {
+  const { words } = uma;
+  const rsize = words[keg + K.rsize.at]!;
+  const data = words[slab + S.data.at]!;
+  const table = words[slab + S.table.at]! >> 2;
+  let bits = 0;
+  let liveBits = 0;
+  for (let index = 0; index < ipers; index++) {
+    const item = data + index * rsize;
+    const isFree = ((words[slab + SlabHeader.words + (index >> 5)]! >>> (index & 31)) & 1) === 1;
+    if (isFree) bits++;
+    if (isFree && census.cached.has(item)) {
+      census.violations.push(`3: ${where}: item ${item} is free and in ${census.cached.get(item)}`);
+    }
+    if (slabOfPage(uma.arena, item) !== slab << 2) {
+      census.violations.push(`2: ${where}: page of item ${item} maps elsewhere`);
+    }
+    if (table !== 0 && isLive(uma, table + index * ItemEntry.words)) {
+      liveBits++;
+      if (isFree || census.cached.has(item))
+        census.violations.push(`4: ${where}: item ${item} is live and free`);
+    }
+  }
+  if (bits !== words[slab + S.freeCount.at]) {
+    census.violations.push(`2: ${where}: ${bits} bits, free count ${words[slab + S.freeCount.at]}`);
+  }
+  return liveBits;
+}
+
+/** Every page that names a keg is in a slab of it. */
+function checkPageTotal(uma: Uma, pages: number, census: Census): void {
+  const { arena } = uma;
+  let mapped = 0;
+  for (let page = arena.firstPage; page < arena.pages; page++) {
+    if (kegOfPage(arena, page << PAGE_SHIFT) !== 0) mapped++;
+  }
+  if (mapped !== pages)
+    census.violations.push(`13: ${mapped} pages name a keg, kegs hold ${pages}`);
+}

@@ -1,0 +1,120 @@
+/**
+ * The item table of a keg: 16 bytes per item outside the items (design.md, "Debug levels"), always
+ * there from level `checks` on. Live bit and generation are one atomic word, so a double free is
+ * found by compare-exchange whoever frees second; holder, owner and time answer "who holds it".
+ *
+ * The generation is seeded from the page's epoch, which is never reset, so a handle that carries
+ * it is known to be stale even after the page has changed kegs.
+ */
+
+import { type Address, PAGE_SHIFT } from '@umbuf/memory';
+import { DoubleFreeError, UnalignedFreeError, WrongZoneError } from './errors.ts';
+import { slabOfItem } from './keg.ts';
+import { ItemEntry, KegRecord, SlabHeader, ZoneRecord } from './layout.ts';
+import type { Uma } from './uma.ts';
+import { kegOfPage } from '@umbuf/memory';
+
+const STATE = ItemEntry.fields.state.at;
+const HOLDER = ItemEntry.fields.holder.at;
+const TIME = ItemEntry.fields.time.at;
+const TABLE = SlabHeader.fields.table.at;
+const DATA = SlabHeader.fields.data.at;
+const LIVE = 1;
+/** Epochs advance generations by this many allocations of one item; 22 bits of epoch remain. */
+const EPOCH_SHIFT = 8;
+
+/** Seeds the entries of a new slab. The table is still owned by its builder. */
+export function clearTable(uma: Uma, table: number, items: number, epoch: number): void {
+  const generation = (epoch << EPOCH_SHIFT) & 0x3fffffff;
+  for (let index = 0; index < items; index++) {
+    const entry = (table >> 2) + index * ItemEntry.words;
+    Atomics.store(uma.words, entry + STATE, generation << 1);
+    Atomics.store(uma.words, entry + HOLDER, 0);
+  }
+}
+
+/** Word index of the entry of an item that is known to belong to the keg; 0 without a table. */
+export function itemEntry(uma: Uma, keg: number, item: number): number {
+  const { words } = uma;
+  const slab = slabOfItem(uma, keg, item);
+  const table = words[slab + TABLE]!;
+  if (table === 0) return 0;
+  const index = (item - words[slab + DATA]!) / words[keg + KegRecord.fields.rsize.at]!;
+  return (table >> 2) + index * ItemEntry.words;
+}
+
+/** Marks an item live in this CPU's hands; false when it was live already ("Duplicate alloc"). */
+export function markLive(uma: Uma, entry: number): boolean {
+  const { words } = uma;
+  const seen = Atomics.load(words, entry + STATE);
+  if ((seen & LIVE) !== 0) return false;
+  const next = ((seen + 2) & 0x7fffffff) | LIVE;
+  if (Atomics.compareExchange(words, entry + STATE, seen, next) !== seen) return false;
+  Atomics.store(words, entry + HOLDER, uma.cpu.number + 1);
+  Atomics.store(words, entry + TIME, Date.now() | 0);
+  return true;
+}
+
+/** Marks an item free; false when it was not live. Exactly one of two racing frees succeeds. */
+export function markFree(uma: Uma, entry: number): boolean {
+  const { words } = uma;
+  const seen = Atomics.load(words, entry + STATE);
+  if ((seen & LIVE) === 0) return false;
+  if (Atomics.compareExchange(words, entry + STATE, seen, seen & ~LIVE) !== seen) return false;
+  Atomics.store(words, entry + HOLDER, 0);
+  return true;
+}
+
+/** Whether the item of this entry is in a user's hands. */
+export function isLive(uma: Uma, entry: number): boolean {
+  return (Atomics.load(uma.words, entry + STATE) & LIVE) !== 0;
+}
+
+/** Generation of an item: grows with each allocation, and with the page's epoch. */
+export function itemGeneration(uma: Uma, entry: number): number {
+  return Atomics.load(uma.words, entry + STATE) >>> 1;
+}
+
+/** CPU number that holds the item, or -1. */
+export function itemHolder(uma: Uma, entry: number): number {
+  return Atomics.load(uma.words, entry + HOLDER) - 1;
+}
+
+/** The item changes hands (`handOver` / `adopt`): the new holder writes itself. */
+export function adoptItem(uma: Uma, zone: number, item: Address): void {
+  const keg = uma.words[zone + ZoneRecord.fields.keg.at]!;
+  const entry = itemEntry(uma, keg, item);
+  if (entry !== 0) Atomics.store(uma.words, entry + HOLDER, uma.cpu.number + 1);
+}
+
+/**
+ * The entry of an address that a user gives, checked: inside the arena, in a page of the zone's
+ * keg, at an item's start, live. Throws `WrongZoneError`, `UnalignedFreeError` or
+ * `DoubleFreeError`; every word on the way is read by `Atomics` or never changes while the keg
+ * holds the page. (A page that leaves the keg between the look-up and the reads can only be that
+ * of an item that its caller had freed: the reads then see a free entry or another keg.)
+ */
+export function checkedEntry(uma: Uma, zone: number, item: unknown): number {
+  const { words, arena } = uma;
+  const name = uma.zoneName(zone);
+  const where = `zone ${name}, CPU ${uma.cpu.number}`;
+  const address = item as number;
+  if (!Number.isInteger(address) || address < 0 || address >= arena.pages << PAGE_SHIFT) {
+    throw new WrongZoneError(`${where}: ${String(item)} is no address of the arena`);
+  }
+  const keg = words[zone + ZoneRecord.fields.keg.at]!;
+  if (kegOfPage(arena, address) !== keg << 2) {
+    throw new WrongZoneError(`${where}: item ${address} did not belong to the zone`);
+  }
+  const slab = slabOfItem(uma, keg, address);
+  const offset = address - words[slab + DATA]!;
+  const rsize = words[keg + KegRecord.fields.rsize.at]!;
+  if (offset % rsize !== 0 || offset / rsize >= words[keg + KegRecord.fields.ipers.at]!) {
+    throw new UnalignedFreeError(`${where}: unaligned free of ${address} (item size ${rsize})`);
+  }
+  const entry = itemEntry(uma, keg, address);
+  if (entry !== 0 && !isLive(uma, entry)) {
+    throw new DoubleFreeError(`${where}: duplicate free of ${address}`);
+  }
+  return entry;
+}

@@ -1,0 +1,230 @@
+/**
+ * The keg: lists of slabs by fill, one set per NUMA domain, each under its own lock (spec 1.5,
+ * 2.4b, 2.9). A slab is on the free list when all its items are free, on the full list when none
+ * is, else on the partial list; items are taken from the head of partial, then of free, lowest
+ * bit first.
+ *
+ * Each item moves in one straight line under `ud_lock`: bit, counts, list and the hand slot (or
+ * the bucket in it) together.
+ */
+
+import {
+  domainOfPage,
+  HandKind,
+  lockMutex,
+  PAGE_SHIFT,
+  Panic,
+  slabOfPage,
+  unlockMutex,
+} from '@umbuf/memory';
+import { M_NOVM, M_USE_RESERVE } from './flags.ts';
+import { BucketHeader, Hand, KegDomain, KegRecord, SlabHeader } from './layout.ts';
+import { buildSlab } from './slab.ts';
+import type { Uma } from './uma.ts';
+
+const K = KegRecord.fields;
+const PARTIAL = KegDomain.fields.partial.at;
+const FREE = KegDomain.fields.free.at;
+const FULL = KegDomain.fields.full.at;
+const FREE_ITEMS = KegDomain.fields.freeItems.at;
+const FREE_SLABS = KegDomain.fields.freeSlabs.at;
+const NEXT = SlabHeader.fields.next.at;
+const PREVIOUS = SlabHeader.fields.previous.at;
+const FREE_COUNT = SlabHeader.fields.freeCount.at;
+const DOMAIN = SlabHeader.fields.domain.at;
+const DATA = SlabHeader.fields.data.at;
+const BITS = SlabHeader.words;
+const COUNT = BucketHeader.fields.count.at;
+const ITEMS = BucketHeader.words;
+
+/** Word index of a keg's domain record. */
+export function kegDomain(keg: number, domain: number): number {
+  return keg + KegRecord.words + domain * KegDomain.words;
+}
+
+/** Word index of the slab header of an item that is known to belong to the keg. */
+export function slabOfItem(uma: Uma, keg: number, item: number): number {
+  if (uma.words[keg + K.pageMask.at] === 1) {
+    return ((item & -(1 << PAGE_SHIFT)) + uma.words[keg + K.pgoff.at]!) >> 2;
+  }
+  return slabOfPage(uma.arena, item) >> 2;
+}
+
+/**
+ * `zone_import`: takes up to `max` items into the bucket in hand slot `slot`, building slabs as
+ * needed. Returns with what it got in the bucket's count.
+ */
+export function kegImport(
+  uma: Uma,
+  keg: number,
+  slot: number,
+  max: number,
+  domain: number,
+  flags: number,
+): void {
+  const bucket = uma.words[slot + 1]!;
+  // Ends: each round takes at least one item, or builds a slab, or returns.
+  while (uma.words[bucket + COUNT]! < max) {
+    if (takeFromSlabs(uma, keg, slot, max, domain, flags)) continue;
+    if (reserveReached(uma, keg, domain, flags)) return;
+    if ((flags & M_NOVM) !== 0 || !buildSlab(uma, keg, domain, flags)) {
+      // Another CPU may have freed meanwhile: look once more.
+      if (!takeFromSlabs(uma, keg, slot, max, domain, flags)) return;
+    }
+  }
+}
+
+/** One item into the void slot `slot` (kind item, for `zone`); false when there is none. */
+export function kegTake(
+  uma: Uma,
+  keg: number,
+  zone: number,
+  slot: number,
+  domain: number,
+  flags: number,
+): boolean {
+  uma.words[slot + 2] = zone;
+  // Ends: see kegImport.
+  for (;;) {
+    if (takeFromSlabs(uma, keg, slot, 1, domain, flags)) return true;
+    if (reserveReached(uma, keg, domain, flags)) return false;
+    if ((flags & M_NOVM) !== 0 || !buildSlab(uma, keg, domain, flags)) {
+      return takeFromSlabs(uma, keg, slot, 1, domain, flags);
+    }
+  }
+}
+
+/** Items below the reserve are for M_USE_RESERVE only; building a slab would not change that. */
+function reserveReached(uma: Uma, keg: number, domain: number, flags: number): boolean {
+  const reserve = uma.words[keg + K.reserve.at]!;
+  if (reserve === 0 || (flags & M_USE_RESERVE) !== 0) return false;
+  const free = Atomics.load(uma.words, kegDomain(keg, domain) + FREE_ITEMS);
+  return free > 0 && free <= reserve && uma.words[keg + K.ipers.at]! + free <= reserve;
+}
+
+/**
+ * Takes items from partial and free slabs under the lock: into the bucket of `slot` until it
+ * holds `max`, or, when the slot is void, one item into the slot itself. False: none taken.
+ */
+function takeFromSlabs(
+  uma: Uma,
+  keg: number,
+  slot: number,
+  max: number,
+  domain: number,
+  flags: number,
+): boolean {
+  const { words, cpu } = uma;
+  const record = kegDomain(keg, domain);
+  const reserve = (flags & M_USE_RESERVE) !== 0 ? 0 : words[keg + K.reserve.at]!;
+  const ipers = words[keg + K.ipers.at]!;
+  const rsize = words[keg + K.rsize.at]!;
+  const bucket = words[slot] === HandKind.none ? 0 : words[slot + 1]!;
+  const bitWords = (ipers + 31) >> 5;
+  let taken = 0;
+  lockMutex(cpu, record);
+  let count = bucket === 0 ? 0 : words[bucket + COUNT]!;
+  while (count < max && words[record + FREE_ITEMS]! > reserve) {
+    const slab = words[record + PARTIAL]! !== 0 ? words[record + PARTIAL]! : words[record + FREE]!;
+    if (slab === 0) break;
+    let word = 0;
+    while (word < bitWords && words[slab + BITS + word] === 0) word++;
+    const bits = words[slab + BITS + word]!;
+    if (word === bitWords) throw new Panic(`slab at ${slab * 4} is listed with no free item`);
+    const bit = bits & -bits;
+    const index = (word << 5) + 31 - Math.clz32(bit);
+    const item = words[slab + DATA]! + index * rsize;
+    const left = words[slab + FREE_COUNT]! - 1;
+    const wasFree = left + 1 === ipers;
+    const from = record + (wasFree ? FREE : PARTIAL);
+    const to = record + (left === 0 ? FULL : PARTIAL);
+    // straight
+    words[slab + BITS + word] = bits & ~bit;
+    words[slab + FREE_COUNT] = left;
+    words[record + FREE_ITEMS]! -= 1;
+    if (wasFree) words[record + FREE_SLABS]! -= 1;
+    if (from !== to) {
+      // The slab is the head of its list: it moves to the head of the other.
+      const next = words[slab + NEXT]!;
+      const head = words[to]!;
+      words[from] = next;
+      if (next !== 0) words[next + PREVIOUS] = 0;
+      words[slab + NEXT] = head;
+      words[slab + PREVIOUS] = 0;
+      if (head !== 0) words[head + PREVIOUS] = slab;
+      words[to] = slab;
+    }
+    if (bucket !== 0) {
+      words[bucket + ITEMS + count] = item;
+      words[bucket + COUNT] = count + 1;
+    } else {
+      words[slot + 1] = item;
+      words[slot + 3] = 0;
+      words[slot] = Hand.item;
+    }
+    // end
+    count++;
+    taken++;
+  }
+  unlockMutex(cpu, record);
+  return taken > 0;
+}
+
+/**
+ * `zone_release`: gives items back to their slabs. A bucket slot gives back the items from `keep`
+ * on, last first; an item slot its item, and is void afterwards.
+ */
+export function kegRelease(uma: Uma, keg: number, slot: number, keep: number): void {
+  const { words, cpu } = uma;
+  const ipers = words[keg + K.ipers.at]!;
+  const rsize = words[keg + K.rsize.at]!;
+  const bucket = words[slot] === Hand.bucket ? words[slot + 1]! : 0;
+  let locked = -1;
+  let count = bucket === 0 ? 1 : words[bucket + COUNT]!;
+  for (; count > keep; count--) {
+    const item = bucket === 0 ? words[slot + 1]! : words[bucket + ITEMS + count - 1]!;
+    const slab = slabOfItem(uma, keg, item);
+    const record = kegDomain(keg, words[slab + DOMAIN]!);
+    if (record !== locked) {
+      if (locked !== -1) unlockMutex(cpu, locked);
+      lockMutex(cpu, record);
+      locked = record;
+    }
+    const index = (item - words[slab + DATA]!) / rsize;
+    const word = slab + BITS + (index >> 5);
+    const bit = 1 << (index & 31);
+    if (index >= ipers || (words[word]! & bit) !== 0) {
+      unlockMutex(cpu, record);
+      throw new Panic(`item ${item} of keg ${keg * 4} is released twice (index ${index})`);
+    }
+    const free = words[slab + FREE_COUNT]! + 1;
+    const from = record + (free === 1 ? FULL : PARTIAL);
+    const to = record + (free === ipers ? FREE : PARTIAL);
+    // straight
+    words[word]! |= bit;
+    words[slab + FREE_COUNT] = free;
+    words[record + FREE_ITEMS]! += 1;
+    if (free === ipers) words[record + FREE_SLABS]! += 1;
+    if (from !== to) {
+      const next = words[slab + NEXT]!;
+      const previous = words[slab + PREVIOUS]!;
+      if (previous !== 0) words[previous + NEXT] = next;
+      else words[from] = next;
+      if (next !== 0) words[next + PREVIOUS] = previous;
+      const head = words[to]!;
+      words[slab + NEXT] = head;
+      words[slab + PREVIOUS] = 0;
+      if (head !== 0) words[head + PREVIOUS] = slab;
+      words[to] = slab;
+    }
+    if (bucket !== 0) words[bucket + COUNT] = count - 1;
+    else words[slot] = HandKind.none;
+    // end
+  }
+  if (locked !== -1) unlockMutex(cpu, locked);
+}
+
+/** NUMA domain of an item's memory. */
+export function itemDomain(uma: Uma, item: number): number {
+  return uma.arena.domains === 1 ? 0 : domainOfPage(uma.arena, item >> PAGE_SHIFT);
+}

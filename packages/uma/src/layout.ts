@@ -1,0 +1,317 @@
+/**
+ * The records of UMA in the arena: root, zone, per-CPU cache, zone domain, keg, keg domain, slab
+ * header, bucket. See @umbuf/memory's layout tables for the kinds of words.
+ *
+ * Sizes that users see (slab headers, bucket items, spec 1.3 and 1.6) are the kernel's LP64 sizes;
+ * physically an address is four bytes here, so some of that space is spare.
+ *
+ * A zone record is followed by one cache per CPU and one zone domain per NUMA domain, a keg record
+ * by one keg domain per NUMA domain: one static record each, found by index from the first word.
+ */
+
+import { checkLayout } from '@umbuf/memory';
+
+/** Zones that one arena can hold; the table of a fixed size is what others traverse lock-free. */
+export const ZONES_MAX = 256;
+
+/** One per arena, found through memory's `Root.uma`. */
+export const UmaRoot = {
+  name: 'uma root',
+  words: 320,
+  fields: {
+    zoneCount: {
+      at: 0,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'zones made; entries below it never change',
+    },
+    bucketDisable: { at: 1, type: 'i32', kind: 'hint', what: 'pages are short: no new buckets' },
+    trashed: { at: 2, type: 'i64', kind: 'statistic', what: 'spare' },
+    zones: {
+      at: 32,
+      type: 'i32',
+      kind: 'owned',
+      count: 256,
+      what: 'zone records by number, published by zoneCount',
+    },
+  },
+} as const;
+
+/** `at` offsets of a zone's fields; one per zone, written at creation. */
+export const ZoneRecord = {
+  name: 'zone',
+  words: 64,
+  fields: {
+    id: { at: 0, type: 'i32', kind: 'owned', what: "index in the root's table" },
+    keg: { at: 1, type: 'i32', kind: 'owned', what: 'word index of the keg, 0 for cache zones' },
+    size: { at: 2, type: 'i32', kind: 'owned', what: 'uz_size, bytes' },
+    flags: { at: 3, type: 'i32', kind: 'owned', what: 'uz_flags' },
+    features: {
+      at: 4,
+      type: 'i32',
+      kind: 'owned',
+      what: 'what makes the fast path take its longer form',
+    },
+    fingerprint: {
+      at: 5,
+      type: 'i32',
+      kind: 'owned',
+      what: "of the definition's data, never of function text",
+    },
+    callbacks: {
+      at: 6,
+      type: 'i32',
+      kind: 'owned',
+      what: 'bit per callback that the definition has',
+    },
+    bucketSize: { at: 8, type: 'i32', kind: 'hint', what: 'uz_bucket_size: grows on contention' },
+    bucketSizeMin: { at: 9, type: 'i32', kind: 'hint', what: 'uz_bucket_size_min' },
+    bucketSizeMax: { at: 10, type: 'i32', kind: 'hint', what: 'uz_bucket_size_max' },
+    bucketMax: { at: 11, type: 'i32', kind: 'hint', what: 'uz_bucket_max: items per domain list' },
+    primary: {
+      at: 12,
+      type: 'i32',
+      kind: 'owned',
+      what: 'word index of the primary zone, 0 if this is it',
+    },
+    limit: {
+      at: 13,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'word index of the limit record, 0 = none',
+    },
+    needsOpener: {
+      at: 14,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'reclaims put off because no opener was at hand',
+    },
+    name: { at: 16, type: 'i32', kind: 'owned', count: 16, what: 'UTF-8, at most 63 bytes' },
+    openers: {
+      at: 32,
+      type: 'i32',
+      kind: 'atomic',
+      count: 8,
+      what: 'bit per CPU that has the zone open',
+    },
+  },
+} as const;
+
+/** One per (zone, CPU): 128 bytes. The first half is all that a fast path touches. */
+export const CacheRecord = {
+  name: 'cache',
+  words: 32,
+  fields: {
+    allocBucket: {
+      at: 0,
+      type: 'i32',
+      kind: 'private',
+      what: 'word index of the loaded bucket, 0 = none',
+    },
+    allocCount: {
+      at: 1,
+      type: 'i32',
+      kind: 'private',
+      what: "live count while loaded (the bucket's own is stale)",
+    },
+    allocEntries: { at: 2, type: 'i32', kind: 'private', what: 'capacity' },
+    freeBucket: { at: 3, type: 'i32', kind: 'private', what: 'word index, 0 = none' },
+    freeCount: { at: 4, type: 'i32', kind: 'private', what: 'live count' },
+    freeEntries: { at: 5, type: 'i32', kind: 'private', what: 'capacity' },
+    features: { at: 6, type: 'i32', kind: 'owned', what: "copy of the zone's" },
+    zone: { at: 7, type: 'i32', kind: 'owned', what: 'word index of the zone' },
+    allocs: { at: 8, type: 'i64', kind: 'statistic', what: 'uc_allocs' },
+    frees: { at: 10, type: 'i64', kind: 'statistic', what: 'uc_frees' },
+    crossBucket: { at: 12, type: 'i32', kind: 'private', what: 'items of other domains, 0 = none' },
+    crossCount: { at: 13, type: 'i32', kind: 'private', what: 'live count' },
+    crossEntries: { at: 14, type: 'i32', kind: 'private', what: 'capacity' },
+    zoneAllocs: {
+      at: 16,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'uz_allocs: single items past the cache',
+    },
+    zoneFrees: { at: 18, type: 'i64', kind: 'statistic', what: 'uz_frees' },
+    fails: { at: 20, type: 'i64', kind: 'statistic', what: 'uz_fails' },
+    refills: { at: 22, type: 'i64', kind: 'statistic', what: 'slow-path entries of alloc' },
+    flushes: { at: 24, type: 'i64', kind: 'statistic', what: 'slow-path entries of free' },
+    crossFrees: { at: 26, type: 'i64', kind: 'statistic', what: 'uz_xdomain' },
+  },
+} as const;
+
+/** One per (zone, domain). The estimator keeps imin <= bimin <= nitems <= imax at every point. */
+export const ZoneDomain = {
+  name: 'zone domain',
+  words: 32,
+  fields: {
+    lock: { at: 0, type: 'i32', kind: 'atomic', count: 16, what: 'mutex uzd_lock' },
+    head: { at: 16, type: 'i32', kind: 'locked', what: 'first full bucket, 0 = none' },
+    tail: { at: 17, type: 'i32', kind: 'locked', what: 'last full bucket' },
+    buckets: { at: 18, type: 'i32', kind: 'locked', what: 'buckets on the queue' },
+    nitems: {
+      at: 19,
+      type: 'i32',
+      kind: 'hint',
+      what: 'items on the queue; read plain before the lock',
+    },
+    imax: {
+      at: 20,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'peak of the period; raised without the lock too',
+    },
+    imin: { at: 21, type: 'i32', kind: 'locked', what: 'minimum of the period' },
+    bimin: { at: 22, type: 'i32', kind: 'locked', what: 'minimum since the last peak' },
+    wss: { at: 23, type: 'i32', kind: 'locked', what: 'working-set estimate' },
+    limin: { at: 24, type: 'i32', kind: 'locked', what: 'long-term minimum' },
+    timin: { at: 25, type: 'i32', kind: 'locked', what: 'periods since limin was 0' },
+    seq: { at: 26, type: 'i32', kind: 'locked', what: 'lowest SMR tag on the queue' },
+    cross: { at: 27, type: 'i32', kind: 'locked', what: 'partial bucket of foreign items' },
+  },
+} as const;
+
+export const KegRecord = {
+  name: 'keg',
+  words: 64,
+  fields: {
+    zone: { at: 0, type: 'i32', kind: 'owned', what: 'word index of the primary zone' },
+    size: { at: 1, type: 'i32', kind: 'owned', what: 'uk_size' },
+    rsize: { at: 2, type: 'i32', kind: 'owned', what: 'uk_rsize' },
+    ipers: { at: 3, type: 'i32', kind: 'owned', what: 'items per slab' },
+    ppera: { at: 4, type: 'i32', kind: 'owned', what: 'pages per slab' },
+    pgoff: { at: 5, type: 'i32', kind: 'owned', what: 'offset of an inline header in the slab' },
+    flags: { at: 6, type: 'i32', kind: 'owned', what: 'uk_flags' },
+    align: { at: 7, type: 'i32', kind: 'owned', what: 'alignment mask' },
+    slabZone: { at: 8, type: 'i32', kind: 'owned', what: 'zone of offpage headers, 0 = inline' },
+    tableZone: { at: 9, type: 'i32', kind: 'owned', what: 'zone of item tables, 0 = none' },
+    reserve: { at: 10, type: 'i32', kind: 'hint', what: 'uk_reserve' },
+    round: { at: 11, type: 'i32', kind: 'hint', what: 'uk_dr: round-robin domain' },
+    pageMask: {
+      at: 12,
+      type: 'i32',
+      kind: 'owned',
+      what: '1: slab found by masking, 0: by the page map',
+    },
+    inits: {
+      at: 14,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'keg init calls that succeeded (any CPU, atomic add)',
+    },
+    finis: { at: 16, type: 'i64', kind: 'statistic', what: 'keg fini calls (any CPU, atomic add)' },
+  },
+} as const;
+
+export const KegDomain = {
+  name: 'keg domain',
+  words: 32,
+  fields: {
+    lock: { at: 0, type: 'i32', kind: 'atomic', count: 16, what: 'mutex ud_lock' },
+    partial: { at: 16, type: 'i32', kind: 'locked', what: 'ud_part_slab' },
+    free: { at: 17, type: 'i32', kind: 'locked', what: 'ud_free_slab' },
+    full: { at: 18, type: 'i32', kind: 'locked', what: 'ud_full_slab' },
+    pages: { at: 19, type: 'i32', kind: 'statistic', what: 'ud_pages (written under the lock)' },
+    freeItems: {
+      at: 20,
+      type: 'i32',
+      kind: 'statistic',
+      what: 'ud_free_items (written under the lock)',
+    },
+    freeSlabs: {
+      at: 21,
+      type: 'i32',
+      kind: 'statistic',
+      what: 'ud_free_slabs (written under the lock)',
+    },
+  },
+} as const;
+
+/** 24 bytes; the free bitset (1 = free) follows. Same inline and offpage. */
+export const SlabHeader = {
+  name: 'slab',
+  words: 6,
+  fields: {
+    next: { at: 0, type: 'i32', kind: 'locked', what: 'next slab of its list (keg domain lock)' },
+    previous: { at: 1, type: 'i32', kind: 'locked', what: 'previous slab, 0 = list head' },
+    freeCount: { at: 2, type: 'i32', kind: 'locked', what: 'us_freecount' },
+    domain: { at: 3, type: 'i32', kind: 'owned', what: 'us_domain' },
+    data: { at: 4, type: 'i32', kind: 'owned', what: 'address of item 0' },
+    table: { at: 5, type: 'i32', kind: 'owned', what: 'address of the item table, 0 = none' },
+  },
+} as const;
+
+/** 16 bytes; the item addresses follow. Owned by whoever holds the bucket; the link by the list. */
+export const BucketHeader = {
+  name: 'bucket',
+  words: 4,
+  fields: {
+    link: {
+      at: 0,
+      type: 'i32',
+      kind: 'locked',
+      what: 'next bucket of the queue (zone domain lock)',
+    },
+    count: { at: 1, type: 'i32', kind: 'owned', what: 'ub_cnt; stale while loaded in a cache' },
+    entries: {
+      at: 2,
+      type: 'i32',
+      kind: 'owned',
+      what: 'ub_entries | row of the bucket zone << 16',
+    },
+    seq: { at: 3, type: 'i32', kind: 'owned', what: 'ub_seq: SMR tag, 0 = none' },
+  },
+} as const;
+
+/** One per item of a keg with an item table: 16 bytes, outside the item. */
+export const ItemEntry = {
+  name: 'item',
+  words: 4,
+  fields: {
+    state: { at: 0, type: 'i32', kind: 'atomic', what: 'live bit | generation << 1' },
+    holder: { at: 1, type: 'i32', kind: 'atomic', what: 'CPU + 1 that holds it; 0 = none' },
+    owner: { at: 2, type: 'i32', kind: 'atomic', what: 'owner number (tracing), 0 = unattributed' },
+    time: {
+      at: 3,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'milliseconds since the epoch, low 32 bits, at alloc',
+    },
+  },
+} as const;
+
+/** What makes an operation leave the plain fast path: bits of `features`. */
+export const Feature = {
+  ctor: 1,
+  dtor: 2,
+  limit: 4,
+  items: 8,
+  trash: 16,
+  smr: 32,
+} as const;
+
+/** Bits of `callbacks`. */
+export const CallbackBit = { ctor: 1, dtor: 2, init: 4, fini: 8, zinit: 16, zfini: 32 } as const;
+
+/** Hand slot kinds of this package (memory's cpu/hand-stack.ts: 16-31). */
+export const Hand = {
+  /** value: word index of a bucket, detail: word index of its zone, more: items that zinit saw. */
+  bucket: 16,
+  /** value: address of an item whose dtor has run, detail: word index of its zone. */
+  item: 17,
+  /** value: word index of a slab on no list, detail: word index of its keg, more: items initialised. */
+  slab: 18,
+} as const;
+
+for (const layout of [
+  UmaRoot,
+  ZoneRecord,
+  CacheRecord,
+  ZoneDomain,
+  KegRecord,
+  KegDomain,
+  SlabHeader,
+  BucketHeader,
+  ItemEntry,
+]) {
+  checkLayout(layout);
+}

@@ -1,0 +1,85 @@
+/**
+ * What UMA does for a CPU that answers a drain request, and for one that died: the hooks that
+ * memory's protocol calls. Each repair is the ordinary put, with the slot of the dead cleared in
+ * the same straight line, so a recovery may be broken off and begun again.
+ */
+
+import { type Arena, type Cpu } from '@umbuf/memory';
+import { drainBucket, freeBucket } from './bucket.ts';
+import { pushSlot } from './cache-slow.ts';
+import { trashFill } from './debug.ts';
+import { InternalFlag } from './flags.ts';
+import { isLive, itemEntry, markFree } from './item-table.ts';
+import { kegRelease } from './keg.ts';
+import { BucketHeader, CallbackBit, Feature, Hand, ZoneRecord } from './layout.ts';
+import { flushOwn, moveAndFree } from './reclaim.ts';
+import { destroySlab } from './slab.ts';
+import { type Uma, umaOf } from './uma.ts';
+import { cpuDomain, putBucket, zoneCache } from './zone-domain.ts';
+
+const Z = ZoneRecord.fields;
+const registered = new WeakSet<Arena>();
+
+/** Registers answers and repairs with the arena, once per thread. */
+export function registerRepairs(arena: Arena): void {
+  if (registered.has(arena)) return;
+  registered.add(arena);
+  const { hooks } = arena;
+  hooks.answers.push(answer);
+  hooks.slotRepairs[Hand.bucket] = (cpu, slot) => repairBucket(umaOf(cpu), slot);
+  hooks.slotRepairs[Hand.item] = (cpu, slot) => repairItem(umaOf(cpu), slot);
+  hooks.slotRepairs[Hand.slab] = (cpu, slot) => destroySlab(umaOf(cpu), slot);
+  hooks.cacheRepairs.push(repairCaches);
+}
+
+/** Every cache of this CPU to the queues; bucket zones (the lowest numbers) last. */
+function answer(cpu: Cpu): void {
+  const uma = umaOf(cpu);
+  for (let id = uma.zoneCount() - 1; id >= 0; id--) flushOwn(uma, uma.zoneAt(id));
+}
+
+/**
+ * A bucket: items that zinit has not seen (or zfini has) go to the keg, the rest to the queue of
+ * this CPU's domain; an empty one to its zone.
+ */
+function repairBucket(uma: Uma, slot: number): void {
+  const { words } = uma;
+  const bucket = words[slot + 1]!;
+  const zone = words[slot + 2]!;
+  const COUNT = bucket + BucketHeader.fields.count.at;
+  const hooks = CallbackBit.zinit | CallbackBit.zfini;
+  if ((words[zone + Z.callbacks.at]! & hooks) !== 0 && words[slot + 3]! < words[COUNT]!) {
+    kegRelease(uma, words[zone + Z.keg.at]!, slot, words[slot + 3]!);
+  }
+  if (words[COUNT]! > 0) {
+    if (putBucket(uma, zone, cpuDomain(uma, uma.cpu.number), slot, false)) return;
+    drainBucket(uma, slot);
+  }
+  freeBucket(uma, slot, InternalFlag.BUCKET);
+}
+
+/** An item on its way in or out of a cache: into this CPU's cache. Its ctor may have begun. */
+function repairItem(uma: Uma, slot: number): void {
+  const { words } = uma;
+  const item = words[slot + 1]!;
+  const zone = words[slot + 2]!;
+  const features = words[zone + Z.features.at]!;
+  if ((features & Feature.items) !== 0) {
+    const entry = itemEntry(uma, words[zone + Z.keg.at]!, item);
+    if (isLive(uma, entry)) markFree(uma, entry);
+  }
+  if ((features & Feature.trash) !== 0) trashFill(uma, item, words[zone + Z.size.at]!);
+  const guard = words[zone + Z.flags.at]! & InternalFlag.BUCKET;
+  pushSlot(uma, zoneCache(zone, uma.cpu.number), slot, guard);
+}
+
+/** The caches of a dead CPU, and its opener bits. */
+function repairCaches(cpu: Cpu, dead: number): void {
+  const uma = umaOf(cpu);
+  const { words } = uma;
+  for (let id = uma.zoneCount() - 1; id >= 0; id--) {
+    const zone = uma.zoneAt(id);
+    moveAndFree(uma, zone, dead, -1, 0, 0);
+    Atomics.and(words, zone + Z.openers.at + (dead >> 5), ~(1 << (dead & 31)));
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * Slab life (spec 1.5, 2.4b `keg_alloc_slab`, 2.10): pages, header, item table and keg init are
+ * put together with no lock held, then the slab is inserted under `ud_lock`; destruction is the
+ * same backwards.
+ *
+ * While it is on no list a slab stands in one hand slot (kind slab, with the number of items that
+ * keg init has seen), so a worker that dies while building or destroying one loses nothing: the
+ * repair is `destroySlab` again.
+ */
+
+import {
+  type Address,
+  epochOfPage,
+  HandKind,
+  lockMutex,
+  mapPages,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  putPages,
+  releaseSlot,
+  reserveSlot,
+  takePages,
+  unlockMutex,
+  unmapPages,
+} from '@umbuf/memory';
+import { trashFill, trashVerify } from './debug.ts';
+import { InternalFlag } from './flags.ts';
+import { freeItem } from './item.ts';
+import { clearTable } from './item-table.ts';
+import { kegDomain, kegTake } from './keg.ts';
+import {
+  CacheRecord,
+  CallbackBit,
+  Hand,
+  KegDomain,
+  KegRecord,
+  SlabHeader,
+  ZoneRecord,
+} from './layout.ts';
+import type { Uma } from './uma.ts';
+import { runFini, runInit } from './zone-callbacks.ts';
+import { zoneCache } from './zone-domain.ts';
+
+const K = KegRecord.fields;
+const FREE = KegDomain.fields.free.at;
+const PAGES = KegDomain.fields.pages.at;
+const FREE_ITEMS = KegDomain.fields.freeItems.at;
+const FREE_SLABS = KegDomain.fields.freeSlabs.at;
+const NEXT = SlabHeader.fields.next.at;
+const PREVIOUS = SlabHeader.fields.previous.at;
+const S = SlabHeader.fields;
+const BITS = SlabHeader.words;
+
+/**
+ * Builds a slab and puts it on the free list. False when pages, header or item table are not to
+ * be had, or keg init refused an item: nothing is left of the attempt. A throwing init is
+ * rethrown after the same clean-up.
+ */
+export function buildSlab(uma: Uma, keg: number, domain: number, flags: number): boolean {
+  const { words, cpu } = uma;
+  const pages = reserveSlot(cpu);
+  const header = reserveSlot(cpu);
+  const table = reserveSlot(cpu);
+  if (!takeParts(uma, keg, domain, flags, pages, header, table)) {
+    if (words[header] !== HandKind.none) returnPart(uma, header);
+    if (words[table] !== HandKind.none) returnPart(uma, table);
+    releaseSlot(cpu, pages);
+    return false;
+  }
+  assemble(uma, keg, domain, pages, header, table);
+  let built = false;
+  try {
+    built = initItems(uma, keg, pages, flags);
+  } finally {
+    if (!built) {
+      destroySlab(uma, pages);
+      releaseSlot(cpu, pages);
+    }
+  }
+  if (!built) return false;
+  insertSlab(uma, keg, domain, pages);
+  releaseSlot(cpu, pages);
+  return true;
+}
+
+/** Pages, and an offpage header and an item table where the keg has them. */
+function takeParts(
+  uma: Uma,
+  keg: number,
+  domain: number,
+  flags: number,
+  pages: number,
+  header: number,
+  table: number,
+): boolean {
+  const { words, cpu } = uma;
+  return (
+    takePart(uma, words[keg + K.slabZone.at]!, header, domain, flags) &&
+    takePart(uma, words[keg + K.tableZone.at]!, table, domain, flags) &&
+    takePages(cpu, words[keg + K.ppera.at]!, domain, pages) !== 0
+  );
+}
+
+/** One item of an internal zone, which never uses buckets; true when there is no such part. */
+function takePart(uma: Uma, zone: number, slot: number, domain: number, flags: number): boolean {
+  if (zone === 0) return true;
+  if (!kegTake(uma, uma.words[zone + ZoneRecord.fields.keg.at]!, zone, slot, domain, flags)) {
+    return false;
+  }
+  const cache = zoneCache(zone, uma.cpu.number);
+  uma.longs[(cache + CacheRecord.fields.zoneAllocs.at) >> 1]! += 1n;
+  return true;
+}
+
+function returnPart(uma: Uma, slot: number): void {
+  const zone = uma.words[slot + 2]!;
+  freeItem(uma, zone, zoneCache(zone, uma.cpu.number), slot);
+}
+
+/** Writes the header over the parts in the three slots; afterwards `pages` holds the slab. */
+function assemble(
+  uma: Uma,
+  keg: number,
+  domain: number,
+  pages: number,
+  header: number,
+  table: number,
+): void {
+  const { words, cpu } = uma;
+  const first = (words[pages + 1]! << PAGE_SHIFT) as Address;
+  const ppera = words[keg + K.ppera.at]!;
+  const ipers = words[keg + K.ipers.at]!;
+  const offpage = words[header] !== HandKind.none;
+  const slab = (offpage ? words[header + 1]! : first + words[keg + K.pgoff.at]!) >> 2;
+  const tableAddress = words[table] !== HandKind.none ? words[table + 1]! : 0;
+  cpu.kernels.zero(first, ppera * PAGE_SIZE);
+  mapPages(cpu, first, ppera, keg << 2, slab << 2);
+  for (let index = 0; index < ipers; index += 32) {
+    words[slab + BITS + (index >> 5)] = ipers - index >= 32 ? -1 : (1 << (ipers - index)) - 1;
+  }
+  // The bitset is whole 64-bit words: its second half may lie behind the last item's bit.
+  if (((ipers + 31) >> 5) % 2 === 1) words[slab + BITS + ((ipers + 31) >> 5)] = 0;
+  if (tableAddress !== 0) clearTable(uma, tableAddress, ipers, epochOfPage(uma.arena, first));
+  // straight: three things in hand become one
+  words[slab + NEXT] = 0;
+  words[slab + PREVIOUS] = 0;
+  words[slab + S.freeCount.at] = ipers;
+  words[slab + S.domain.at] = domain;
+  words[slab + S.data.at] = first;
+  words[slab + S.table.at] = tableAddress;
+  words[pages + 1] = slab;
+  words[pages + 2] = keg;
+  words[pages + 3] = 0;
+  words[pages] = Hand.slab;
+  words[header] = HandKind.none;
+  words[table] = HandKind.none;
+  // end
+}
+
+/** Keg init (or the trash fill) for every item; false when one was refused. */
+function initItems(uma: Uma, keg: number, slot: number, flags: number): boolean {
+  const { words } = uma;
+  const zone = words[keg + K.zone.at]!;
+  const ipers = words[keg + K.ipers.at]!;
+  const rsize = words[keg + K.rsize.at]!;
+  const data = words[words[slot + 1]! + S.data.at]!;
+  const hasInit = (words[zone + ZoneRecord.fields.callbacks.at]! & CallbackBit.init) !== 0;
+  const trash = (words[keg + K.flags.at]! & InternalFlag.TRASH) !== 0;
+  if (hasInit || trash) {
+    for (let index = 0; index < ipers; index++) {
+      const item = data + index * rsize;
+      if (hasInit && runInit(uma, zone, 'init', item, flags)) return false;
+      if (trash) trashFill(uma, item, words[keg + K.size.at]!);
+      words[slot + 3] = index + 1;
+    }
+    Atomics.add(uma.longs, (keg + K.inits.at) >> 1, BigInt(ipers));
+  }
+  words[slot + 3] = ipers;
+  return true;
+}
+
+function insertSlab(uma: Uma, keg: number, domain: number, slot: number): void {
+  const { words, cpu } = uma;
+  const record = kegDomain(keg, domain);
+  const slab = words[slot + 1]!;
+  const ipers = words[keg + K.ipers.at]!;
+  const ppera = words[keg + K.ppera.at]!;
+  lockMutex(cpu, record);
+  // straight
+  const head = words[record + FREE]!;
+  words[slab + NEXT] = head;
+  words[slab + PREVIOUS] = 0;
+  if (head !== 0) words[head + PREVIOUS] = slab;
+  words[record + FREE] = slab;
+  words[record + FREE_SLABS]! += 1;
+  words[record + FREE_ITEMS]! += ipers;
+  words[record + PAGES]! += ppera;
+  words[slot] = HandKind.none;
+  // end
+  unlockMutex(cpu, record);
+}
+
+/**
+ * Takes free slabs off the list until `keep` are left, and destroys them. Returns how many.
+ * `keg_drain_domain`; the caller has looked at NOFREE and at whether it may run keg fini.
+ */
+export function drainSlabs(uma: Uma, keg: number, domain: number, keep: number): number {
+  const { words, cpu } = uma;
+  const record = kegDomain(keg, domain);
+  const ipers = words[keg + K.ipers.at]!;
+  const ppera = words[keg + K.ppera.at]!;
+  let destroyed = 0;
+  // Ends: each round destroys a slab; others may free more meanwhile, but not without end.
+  for (;;) {
+    const slot = reserveSlot(cpu);
+    lockMutex(cpu, record);
+    const slab = words[record + FREE_SLABS]! > keep ? words[record + FREE]! : 0;
+    if (slab !== 0) {
+      // straight
+      words[slot + 1] = slab;
+      words[slot + 2] = keg;
+      words[slot + 3] = ipers;
+      words[slot] = Hand.slab;
+      const next = words[slab + NEXT]!;
+      words[record + FREE] = next;
+      if (next !== 0) words[next + PREVIOUS] = 0;
+      words[record + FREE_SLABS]! -= 1;
+      words[record + FREE_ITEMS]! -= ipers;
+      words[record + PAGES]! -= ppera;
+      // end
+    }
+    unlockMutex(cpu, record);
+    if (slab !== 0) destroySlab(uma, slot);
+    releaseSlot(cpu, slot);
+    if (slab === 0) return destroyed;
+    destroyed++;
+  }
+}
+
+/** Destroys the slab in `slot` (on no list, no item in use) and voids the slot. Repeatable. */
+export function destroySlab(uma: Uma, slot: number): void {
+  const { words, cpu } = uma;
+  const slab = words[slot + 1]!;
+  const keg = words[slot + 2]!;
+  finiItems(uma, keg, slot);
+  const part = reserveSlot(cpu);
+  const table = words[slab + S.table.at]!;
+  if (table !== 0) {
+    const tableZone = words[keg + K.tableZone.at]!;
+    // straight
+    words[part + 1] = table;
+    words[part + 2] = tableZone;
+    words[part + 3] = 0;
+    words[part] = Hand.item;
+    words[slab + S.table.at] = 0;
+    // end
+    returnPart(uma, part);
+  }
+  const first = words[slab + S.data.at]! as Address;
+  const ppera = words[keg + K.ppera.at]!;
+  const slabZone = words[keg + K.slabZone.at]!;
+  // straight: one thing in hand becomes two
+  words[slot + 1] = first >> PAGE_SHIFT;
+  words[slot + 2] = ppera;
+  words[slot] = HandKind.pages;
+  if (slabZone !== 0) {
+    words[part + 1] = slab << 2;
+    words[part + 2] = slabZone;
+    words[part + 3] = 0;
+    words[part] = Hand.item;
+  }
+  // end
+  if (slabZone !== 0) returnPart(uma, part);
+  releaseSlot(cpu, part);
+  unmapPages(cpu, first, ppera);
+  putPages(cpu, slot);
+}
+
+/** Keg fini in descending order for the items that init has seen. */
+function finiItems(uma: Uma, keg: number, slot: number): void {
+  const { words } = uma;
+  const slab = words[slot + 1]!;
+  const zone = words[keg + K.zone.at]!;
+  const hasFini = (words[zone + ZoneRecord.fields.callbacks.at]! & CallbackBit.fini) !== 0;
+  const trash = (words[keg + K.flags.at]! & InternalFlag.TRASH) !== 0;
+  if (!hasFini && !trash) return;
+  const rsize = words[keg + K.rsize.at]!;
+  const data = words[slab + S.data.at]!;
+  const seen = words[slot + 3]!;
+  const canRun = uma.opened[words[zone + ZoneRecord.fields.id.at]!] !== undefined;
+  for (let index = seen - 1; index >= 0; index--) {
+    const item = data + index * rsize;
+    if (trash) trashVerify(uma, zone, item, words[keg + K.size.at]!);
+    words[slot + 3] = index;
+    // A repair in a thread without the zone gives the pages back all the same, and counts it.
+    if (hasFini && canRun) runFini(uma, keg, item);
+  }
+  if (hasFini && !canRun) Atomics.add(words, zone + ZoneRecord.fields.needsOpener.at, 1);
+  Atomics.add(uma.longs, (keg + K.finis.at) >> 1, BigInt(seen));
+}

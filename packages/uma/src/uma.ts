@@ -1,0 +1,184 @@
+/**
+ * UMA in one thread: the zones of an arena as one CPU sees them. `Uma.attach(cpu)` makes the shared
+ * root record on first use in the arena, with the internal zones in the order in which they need
+ * each other: slab headers, item tables, buckets.
+ *
+ * Everything shared is in the arena; this object holds the views, the two hot functions, and which
+ * zones this thread has opened (callbacks are JavaScript functions and cannot be shared).
+ */
+
+import {
+  type Address,
+  type Arena,
+  type Cpu,
+  DebugLevel,
+  enterCpu,
+  type Kernels,
+  lockRegistry,
+  Root,
+  STATIC_NEXT,
+  staticSpace,
+  TableFullError,
+  unlockRegistry,
+} from '@umbuf/memory';
+import { BUCKET_ZONES } from './bucket-ladder.ts';
+import { type CacheOperations, createCacheOperations } from './cache.ts';
+import { createZone, findZone, readZoneName } from './create.ts';
+import type { ZoneDefinition } from './definition.ts';
+import { InternalFlag } from './flags.ts';
+import { offpageHeaderItemBytes } from './keg-layout.ts';
+import { UmaRoot } from './layout.ts';
+import { registerRepairs } from './recover.ts';
+import { openZone, type Zone } from './zone.ts';
+
+const R = UmaRoot.fields;
+
+/** Sizes of the internal zones of item tables, bytes; a keg takes the first that fits. */
+export const TABLE_ZONE_BYTES: readonly number[] = [256, 1024, 4096, 8192];
+
+const attached = new WeakMap<Cpu, Uma>();
+
+/** The constructor only stores fields. */
+export class Uma {
+  readonly cpu: Cpu;
+  readonly arena: Arena;
+  readonly words: Int32Array<SharedArrayBuffer>;
+  readonly longs: BigInt64Array<SharedArrayBuffer>;
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  readonly kernels: Kernels;
+  /** Word index of the root record. */
+  readonly root: number;
+  readonly operations: CacheOperations;
+  /** Word indices of the internal zones. */
+  readonly slabZones: readonly number[];
+  readonly tableZones: readonly number[];
+  readonly bucketZones: readonly number[];
+  /** Zones that this thread has opened, by number. */
+  readonly opened: (Zone | undefined)[];
+  private pending: unknown;
+
+  private constructor(cpu: Cpu, root: number) {
+    this.cpu = cpu;
+    this.arena = cpu.arena;
+    this.words = cpu.words;
+    this.longs = cpu.longs;
+    this.bytes = cpu.bytes;
+    this.kernels = cpu.kernels;
+    this.root = root;
+    this.slabZones = [];
+    this.tableZones = [];
+    this.bucketZones = [];
+    this.opened = [];
+    this.pending = undefined;
+    this.operations = createCacheOperations(this);
+  }
+
+  /**
+   * UMA as `cpu` sees it; the same object for the same Cpu. Throws `TableFullError` when the arena
+   * has no pages for the root record and the internal zones.
+   */
+  static attach(cpu: Cpu): Uma {
+    const known = attached.get(cpu);
+    if (known !== undefined) return known;
+    if (cpu.words[cpu.entered] === 0) enterCpu(cpu);
+    lockRegistry(cpu);
+    let uma: Uma;
+    try {
+      uma = new Uma(cpu, rootRecord(cpu) >> 2);
+      bootstrap(uma);
+    } finally {
+      unlockRegistry(cpu);
+    }
+    attached.set(cpu, uma);
+    registerRepairs(cpu.arena);
+    return uma;
+  }
+
+  /**
+   * Opens a zone by its definition: creates it when the arena has none of that name. Throws
+   * `ZoneMismatchError` when it exists with other data, `ZoneDefinitionError` for a definition
+   * that cannot be, `TableFullError` when the zone table or the arena's pages are exhausted.
+   */
+  open(definition: ZoneDefinition): Zone {
+    return openZone(this, definition);
+  }
+
+  /** Name of the zone at word index `zone`. */
+  zoneName(zone: number): string {
+    return readZoneName(this.words, zone);
+  }
+
+  /** Zones made so far; entries below the count never change. */
+  zoneCount(): number {
+    return Atomics.load(this.words, this.root + R.zoneCount.at);
+  }
+
+  /** Word index of zone `id`. */
+  zoneAt(id: number): number {
+    return this.words[this.root + R.zones.at + id]!;
+  }
+
+  /** While set no new buckets are made; existing ones keep working. */
+  bucketsDisabled(): boolean {
+    return this.words[this.root + R.bucketDisable.at] !== 0;
+  }
+
+  bucketRowEntries(row: number): number {
+    return BUCKET_ZONES[row]!.entries;
+  }
+
+  /** Keeps the first error of callbacks that may not stop an operation. */
+  keepError(error: unknown): void {
+    this.pending ??= error;
+  }
+
+  /** Throws what was kept, at the end of the operation. */
+  rethrow(): void {
+    if (this.pending === undefined) return;
+    const error = this.pending;
+    this.pending = undefined;
+    throw error;
+  }
+}
+
+/** Uma of a Cpu for memory's hooks, which know only the Cpu. */
+export function umaOf(cpu: Cpu): Uma {
+  return attached.get(cpu) ?? Uma.attach(cpu);
+}
+
+/** Address of the root record, made when absent. Under the registry lock. */
+function rootRecord(cpu: Cpu): Address {
+  const { words } = cpu;
+  const known = Atomics.load(words, Root.uma);
+  if (known !== 0) return known as Address;
+  const root = staticSpace(cpu, UmaRoot.words * 4);
+  if (root === 0) throw new TableFullError('Uma.attach: no pages for the root record');
+  // straight
+  words[STATIC_NEXT] = root + UmaRoot.words * 4;
+  Atomics.store(words, Root.uma, root);
+  // end
+  return root;
+}
+
+/**
+ * The internal zones, found or made. Repeatable: a thread that dies between two of them leaves
+ * the rest to the next. Under the registry lock.
+ */
+function bootstrap(uma: Uma): void {
+  const invariants = uma.arena.level >= DebugLevel.invariants;
+  const internal = (name: string, size: number, flags: number): number =>
+    findZone(uma, name) || createZone(uma, { name, size, flags: 0 }, flags);
+  const slabZones = uma.slabZones as number[];
+  slabZones.push(
+    internal('UMA Slabs 0', offpageHeaderItemBytes(256, invariants), InternalFlag.INTERNAL),
+    internal('UMA Slabs 1', offpageHeaderItemBytes(512, invariants), InternalFlag.INTERNAL),
+  );
+  if (uma.arena.level >= DebugLevel.checks) {
+    for (const size of TABLE_ZONE_BYTES) {
+      (uma.tableZones as number[]).push(internal(`UMA Items ${size}`, size, InternalFlag.INTERNAL));
+    }
+  }
+  for (const { name, bytes } of BUCKET_ZONES) {
+    (uma.bucketZones as number[]).push(internal(name, bytes, InternalFlag.BUCKET));
+  }
+}

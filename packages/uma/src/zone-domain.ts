@@ -1,0 +1,302 @@
+/**
+ * The zone domain: a zone's queue of full buckets in one NUMA domain, with the working-set
+ * estimate (spec 1.8, 2.4a, 2.10). What CPUs trade with each other passes through here.
+ *
+ * Every change of queue and counts is one straight line under `uzd_lock` together with the hand
+ * slot it fills or clears. Estimator words are ordered inside it so that imin <= bimin <= nitems
+ * <= imax holds at the end of each; the code is inline because a helper would be a point of death.
+ */
+
+import { HandKind, lockMutex, unlockMutex } from '@umbuf/memory';
+import { BucketHeader, CacheRecord, Hand, ZoneDomain, ZoneRecord } from './layout.ts';
+import type { Uma } from './uma.ts';
+
+const HEAD = ZoneDomain.fields.head.at;
+const TAIL = ZoneDomain.fields.tail.at;
+const BUCKETS = ZoneDomain.fields.buckets.at;
+const NITEMS = ZoneDomain.fields.nitems.at;
+const IMAX = ZoneDomain.fields.imax.at;
+const IMIN = ZoneDomain.fields.imin.at;
+const BIMIN = ZoneDomain.fields.bimin.at;
+const WSS = ZoneDomain.fields.wss.at;
+const LIMIN = ZoneDomain.fields.limin.at;
+const TIMIN = ZoneDomain.fields.timin.at;
+
+const LINK = BucketHeader.fields.link.at;
+const COUNT = BucketHeader.fields.count.at;
+
+const C = CacheRecord.fields;
+const ALLOC_BUCKET = C.allocBucket.at;
+const ALLOC_COUNT = C.allocCount.at;
+const ALLOC_ENTRIES = C.allocEntries.at;
+const FREE_BUCKET = C.freeBucket.at;
+const FREE_COUNT = C.freeCount.at;
+const FREE_ENTRIES = C.freeEntries.at;
+const CROSS_BUCKET = C.crossBucket.at;
+const CROSS_COUNT = C.crossCount.at;
+const CROSS_ENTRIES = C.crossEntries.at;
+
+const BUCKET_SIZE = ZoneRecord.fields.bucketSize.at;
+const BUCKET_SIZE_MAX = ZoneRecord.fields.bucketSizeMax.at;
+const BUCKET_MAX = ZoneRecord.fields.bucketMax.at;
+
+/** Word index of a zone's domain record. */
+export function zoneDomain(uma: Uma, zone: number, domain: number): number {
+  return zone + ZoneRecord.words + uma.arena.cpus * CacheRecord.words + domain * ZoneDomain.words;
+}
+
+/** Word index of a zone's cache for one CPU. */
+export function zoneCache(zone: number, cpu: number): number {
+  return zone + ZoneRecord.words + cpu * CacheRecord.words;
+}
+
+/** The domain that a CPU's own memory is in. */
+export function cpuDomain(uma: Uma, cpu: number): number {
+  return cpu % uma.arena.domains;
+}
+
+/** Locks a zone domain; contention makes the zone's buckets grow (1.7). */
+export function lockZoneDomain(uma: Uma, zone: number, record: number): void {
+  if (!lockMutex(uma.cpu, record)) return;
+  const { words } = uma;
+  const size = words[zone + BUCKET_SIZE]!;
+  // Approximate on purpose: two CPUs may store the same value, or one step may be lost.
+  if (size < words[zone + BUCKET_SIZE_MAX]!) Atomics.store(words, zone + BUCKET_SIZE, size + 1);
+}
+
+/**
+ * Takes the head bucket into hand slot `slot` (kind bucket). False: nothing there, the slot is
+ * void. For an allocation; `takeForReclaim` is the other one.
+ */
+export function fetchBucket(uma: Uma, zone: number, domain: number, slot: number): boolean {
+  const { words } = uma;
+  const record = zoneDomain(uma, zone, domain);
+  // Unlocked look: stale 0 costs a trip to the keg, stale non-zero a look under the lock.
+  if (words[record + NITEMS] === 0) return false;
+  lockZoneDomain(uma, zone, record);
+  const bucket = words[record + HEAD]!;
+  if (bucket !== 0) {
+    // straight
+    const count = words[bucket + COUNT]!;
+    words[slot + 1] = bucket;
+    words[slot + 2] = zone;
+    words[slot + 3] = count;
+    words[slot] = Hand.bucket;
+    const next = words[bucket + LINK]!;
+    words[record + HEAD] = next;
+    if (next === 0) words[record + TAIL] = 0;
+    words[bucket + LINK] = 0;
+    words[record + BUCKETS]! -= 1;
+    const nitems = words[record + NITEMS]! - count;
+    if (words[record + BIMIN]! > nitems) {
+      if (words[record + IMIN]! > nitems) words[record + IMIN] = nitems;
+      words[record + BIMIN] = nitems;
+    }
+    Atomics.store(words, record + NITEMS, nitems);
+    // end
+  }
+  unlockMutex(uma.cpu, record);
+  return bucket !== 0;
+}
+
+/** Takes the head bucket for reclaim (the working set shrinks with it); false when there is none. */
+export function fetchForReclaim(
+  uma: Uma,
+  zone: number,
+  domain: number,
+  keep: number,
+  slot: number,
+): boolean {
+  const { words } = uma;
+  const record = zoneDomain(uma, zone, domain);
+  lockMutex(uma.cpu, record);
+  const bucket = words[record + HEAD]!;
+  const took = bucket !== 0 && words[record + NITEMS]! >= keep + words[bucket + COUNT]!;
+  if (took) {
+    // straight
+    const count = words[bucket + COUNT]!;
+    words[slot + 1] = bucket;
+    words[slot + 2] = zone;
+    words[slot + 3] = count;
+    words[slot] = Hand.bucket;
+    const next = words[bucket + LINK]!;
+    words[record + HEAD] = next;
+    if (next === 0) words[record + TAIL] = 0;
+    words[bucket + LINK] = 0;
+    words[record + BUCKETS]! -= 1;
+    const bimin = words[record + BIMIN]!;
+    const imin = words[record + IMIN]!;
+    const shared = bimin < count ? bimin : count;
+    words[record + IMIN] = imin - (imin < count ? imin : count);
+    words[record + BIMIN] = bimin - shared;
+    const limin = words[record + LIMIN]!;
+    words[record + LIMIN] = limin >= count ? limin - count : 0;
+    if (limin < count) words[record + TIMIN] = 0;
+    Atomics.store(words, record + NITEMS, words[record + NITEMS]! - count);
+    Atomics.sub(words, record + IMAX, shared);
+    // end
+  }
+  unlockMutex(uma.cpu, record);
+  return took;
+}
+
+/**
+ * Puts the non-empty bucket in `slot` on the queue and voids the slot. `workingSet`: it came from
+ * a free, not from a drain or a lost race. False when the queue is at `uz_bucket_max`: the slot
+ * still holds the bucket, which the caller drains to the keg.
+ */
+export function putBucket(
+  uma: Uma,
+  zone: number,
+  domain: number,
+  slot: number,
+  workingSet: boolean,
+): boolean {
+  const { words } = uma;
+  const record = zoneDomain(uma, zone, domain);
+  const bucket = words[slot + 1]!;
+  lockZoneDomain(uma, zone, record);
+  const count = words[bucket + COUNT]!;
+  const full = words[record + NITEMS]! + count >= words[zone + BUCKET_MAX]!;
+  if (!full) {
+    // straight
+    const old = words[record + NITEMS]!;
+    const nitems = old + count;
+    if (workingSet) {
+      const imax = Atomics.load(words, record + IMAX);
+      if (nitems > imax) {
+        // Others may raise imax without the lock, only ever upward: add what is missing.
+        Atomics.add(words, record + IMAX, nitems - imax);
+        const burst = imax - words[record + BIMIN]!;
+        if (burst > words[record + WSS]!) words[record + WSS] = burst;
+        words[record + BIMIN] = nitems;
+      }
+    } else {
+      Atomics.add(words, record + IMAX, count);
+      words[record + BIMIN]! += count;
+      words[record + IMIN]! += count;
+      words[record + LIMIN]! += count;
+    }
+    const head = words[record + HEAD]!;
+    words[bucket + LINK] = head;
+    words[record + HEAD] = bucket;
+    if (head === 0) words[record + TAIL] = bucket;
+    words[record + BUCKETS]! += 1;
+    Atomics.store(words, record + NITEMS, nitems);
+    words[slot] = HandKind.none;
+    // end
+  }
+  unlockMutex(uma.cpu, record);
+  return !full;
+}
+
+/** Freshly imported items go straight into a CPU cache: the peak rises without the lock. */
+export function raisePeak(uma: Uma, zone: number, domain: number, count: number): void {
+  Atomics.add(uma.words, zoneDomain(uma, zone, domain) + IMAX, count);
+}
+
+/**
+ * Moves what the cache of CPU `target` holds to the queue of its domain, in one straight line
+ * under the domain's lock: non-empty buckets onto the queue, empty ones into the three void hand
+ * slots from `slots`. With `seen` (the idle state word of `target`) it claims that CPU for the
+ * length of the line and returns false when it lost; with `seen` -1 the caller owns the cache
+ * already (its own, or a dead CPU's). Never counts as working set.
+ */
+export function moveCache(
+  uma: Uma,
+  zone: number,
+  target: number,
+  slots: number,
+  state: number,
+  seen: number,
+  claimed: number,
+): boolean {
+  const { words } = uma;
+  const cache = zoneCache(zone, target);
+  const record = zoneDomain(uma, zone, cpuDomain(uma, target));
+  let won = true;
+  lockMutex(uma.cpu, record);
+  // straight
+  if (seen !== -1 && Atomics.compareExchange(words, state, seen, claimed) !== seen) {
+    won = false;
+  } else {
+    let moved = 0;
+    const first = words[cache + ALLOC_BUCKET]!;
+    if (first !== 0) {
+      const count = words[cache + ALLOC_COUNT]!;
+      words[first + COUNT] = count;
+      if (count > 0) {
+        const head = words[record + HEAD]!;
+        words[first + LINK] = head;
+        words[record + HEAD] = first;
+        if (head === 0) words[record + TAIL] = first;
+        words[record + BUCKETS]! += 1;
+        moved = count;
+      } else {
+        words[slots + 1] = first;
+        words[slots + 2] = zone;
+        words[slots + 3] = 0;
+        words[slots] = Hand.bucket;
+      }
+      words[cache + ALLOC_BUCKET] = 0;
+      words[cache + ALLOC_COUNT] = 0;
+      words[cache + ALLOC_ENTRIES] = 0;
+    }
+    const second = words[cache + FREE_BUCKET]!;
+    if (second !== 0) {
+      const count = words[cache + FREE_COUNT]!;
+      words[second + COUNT] = count;
+      if (count > 0) {
+        const head = words[record + HEAD]!;
+        words[second + LINK] = head;
+        words[record + HEAD] = second;
+        if (head === 0) words[record + TAIL] = second;
+        words[record + BUCKETS]! += 1;
+        moved += count;
+      } else {
+        words[slots + 5] = second;
+        words[slots + 6] = zone;
+        words[slots + 7] = 0;
+        words[slots + 4] = Hand.bucket;
+      }
+      words[cache + FREE_BUCKET] = 0;
+      words[cache + FREE_COUNT] = 0;
+      words[cache + FREE_ENTRIES] = 0;
+    }
+    const third = words[cache + CROSS_BUCKET]!;
+    if (third !== 0) {
+      const count = words[cache + CROSS_COUNT]!;
+      words[third + COUNT] = count;
+      if (count > 0) {
+        const head = words[record + HEAD]!;
+        words[third + LINK] = head;
+        words[record + HEAD] = third;
+        if (head === 0) words[record + TAIL] = third;
+        words[record + BUCKETS]! += 1;
+        moved += count;
+      } else {
+        words[slots + 9] = third;
+        words[slots + 10] = zone;
+        words[slots + 11] = 0;
+        words[slots + 8] = Hand.bucket;
+      }
+      words[cache + CROSS_BUCKET] = 0;
+      words[cache + CROSS_COUNT] = 0;
+      words[cache + CROSS_ENTRIES] = 0;
+    }
+    if (moved > 0) {
+      Atomics.add(words, record + IMAX, moved);
+      words[record + BIMIN]! += moved;
+      words[record + IMIN]! += moved;
+      words[record + LIMIN]! += moved;
+      Atomics.store(words, record + NITEMS, words[record + NITEMS]! + moved);
+    }
+    if (seen !== -1) {
+      Atomics.store(words, state, seen);
+      Atomics.notify(words, state);
+    }
+  }
+  // end
+  unlockMutex(uma.cpu, record);
+  return won;
+}

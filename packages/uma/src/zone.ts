@@ -1,0 +1,134 @@
+/**
+ * A zone as one thread sees it: the definition with its callbacks, and the word indices of the
+ * shared record and of this CPU's cache. Items are plain addresses; no JavaScript object is made
+ * per item. Objects with fields are built on top of this.
+ */
+
+import { type Address, ArgumentError, enterCpu, lockRegistry, unlockRegistry } from '@umbuf/memory';
+import { createZone, findZone } from './create.ts';
+import { defineZone, fingerprint, type ZoneDefinition } from './definition.ts';
+import { ZoneMismatchError } from './errors.ts';
+import { adoptItem } from './item-table.ts';
+import { KegRecord, ZoneRecord } from './layout.ts';
+import type { Uma } from './uma.ts';
+import { zoneCache } from './zone-domain.ts';
+import { readZoneStatistics, type ZoneStatistics } from './zone-statistics.ts';
+
+const Z = ZoneRecord.fields;
+
+/** The constructor only stores fields. */
+export class Zone {
+  readonly uma: Uma;
+  readonly definition: ZoneDefinition;
+  readonly name: string;
+  /** Bytes per item. */
+  readonly size: number;
+  /** Word index of the zone record, of this CPU's cache, and of the keg. */
+  readonly record: number;
+  readonly cache: number;
+  readonly keg: number;
+  private readonly allocOne: (cache: number, flags: number, argument: number) => Address;
+  private readonly freeOne: (cache: number, item: number, argument: number) => void;
+
+  constructor(uma: Uma, definition: ZoneDefinition, record: number, keg: number) {
+    this.uma = uma;
+    this.definition = definition;
+    this.name = definition.name;
+    this.size = definition.size;
+    this.record = record;
+    this.cache = zoneCache(record, uma.cpu.number);
+    this.keg = keg;
+    this.allocOne = uma.operations.alloc;
+    this.freeOne = uma.operations.free;
+  }
+
+  /**
+   * Allocates one item (`uma_zalloc_arg`). `flags`: M_NOWAIT, with M_ZERO to clear it; `argument`
+   * goes to the ctor. Returns NULL (0) when the arena is exhausted or the ctor refused. The bytes
+   * are shared by whoever has the address; their content is what ctor and the last user left.
+   */
+  alloc(flags: number, argument: number = 0): Address {
+    return this.allocOne(this.cache, flags, argument);
+  }
+
+  /**
+   * Frees an item of this zone (`uma_zfree_arg`), allocated by any CPU; NULL is a no-op. Throws
+   * from level `checks` on: `WrongZoneError`, `UnalignedFreeError`, `DoubleFreeError`, with
+   * nothing changed.
+   */
+  free(item: number, argument: number = 0): void {
+    this.freeOne(this.cache, item, argument);
+  }
+
+  /**
+   * Allocates up to `count` items into `items` from index `from`; returns how many it got (fewer
+   * only when the zone is exhausted). `items` is an ordinary array or typed array.
+   */
+  allocMany(items: number[] | Int32Array, from: number, count: number, flags: number): number {
+    checkRange('allocMany', items, from, count);
+    for (let index = 0; index < count; index++) {
+      const item = this.allocOne(this.cache, flags, 0);
+      if (item === 0) return index;
+      items[from + index] = item;
+    }
+    return count;
+  }
+
+  /** Frees `count` items of `items` from index `from`. From `checks` on a bad one throws; those before it are freed. */
+  freeMany(items: ArrayLike<number>, from: number, count: number): void {
+    checkRange('freeMany', items, from, count);
+    for (let index = 0; index < count; index++) this.freeOne(this.cache, items[from + index]!, 0);
+  }
+
+  /** This CPU becomes the item's holder in the item table (after it came over a ring). */
+  adopt(item: Address): void {
+    adoptItem(this.uma, this.record, item);
+  }
+
+  /** Counters summed over all CPUs; read without stopping anyone. */
+  statistics(): ZoneStatistics {
+    return readZoneStatistics(this.uma, this.record);
+  }
+}
+
+function checkRange(name: string, items: ArrayLike<number>, from: number, count: number): void {
+  if (!Number.isInteger(from) || !Number.isInteger(count) || from < 0 || count < 0) {
+    throw new ArgumentError(`${name}: from ${from} and count ${count} must be integers from 0`);
+  }
+  if (ArrayBuffer.isView(items) && from + count > items.length) {
+    throw new ArgumentError(`${name}: ${from} + ${count} is behind the array's ${items.length}`);
+  }
+}
+
+/** `uma.open`: finds the zone by name or makes it, and notes that this CPU has it open. */
+export function openZone(uma: Uma, wanted: ZoneDefinition): Zone {
+  const definition = defineZone(wanted);
+  if (definition.primary !== undefined) uma.open(definition.primary);
+  const { cpu, words } = uma;
+  if (words[cpu.entered] === 0) enterCpu(cpu);
+  let record = 0;
+  lockRegistry(cpu);
+  try {
+    record = findZone(uma, definition.name);
+    if (record === 0) record = createZone(uma, definition, 0);
+  } finally {
+    unlockRegistry(cpu);
+  }
+  if (words[record + Z.fingerprint.at] !== fingerprint(definition)) {
+    throw new ZoneMismatchError(
+      `zone ${definition.name} exists with another size, alignment, flags, callbacks or version`,
+    );
+  }
+  const id = words[record + Z.id.at]!;
+  const known = uma.opened[id];
+  if (known?.definition === definition) return known;
+  const zone = new Zone(uma, definition, record, words[record + Z.keg.at]!);
+  uma.opened[id] = zone;
+  Atomics.or(words, record + Z.openers.at + (cpu.number >> 5), 1 << (cpu.number & 31));
+  return zone;
+}
+
+/** Items per slab of a zone's keg. */
+export function itemsPerSlab(zone: Zone): number {
+  return zone.uma.words[zone.keg + KegRecord.fields.ipers.at]!;
+}
