@@ -55,6 +55,7 @@ export {
   type Layout,
   type WordKind,
 } from './layout/layout.ts';
+export { LimitRecord, WaitCell } from './layout/limit-record.ts';
 export {
   ArenaHeader,
   CpuRecord,
@@ -75,6 +76,28 @@ export {
 } from './page/page-statistics.ts';
 export { lockRegistry, Root, STATIC_NEXT, staticSpace, unlockRegistry } from './registry.ts';
 export { spinHint } from './sync/backoff.ts';
+export { checkLimit } from './sync/limit-check.ts';
+export { recoverLimit, repairUnits } from './sync/limit-recover.ts';
+export {
+  type AsyncSleepOptions,
+  type AsyncSleepResult,
+  sleepForUnitsAsync,
+} from './sync/limit-sleep-async.ts';
+export { SleepFailure, sleepForUnits } from './sync/limit-sleep.ts';
+export {
+  LIMIT_CELLS_MAX,
+  LIMIT_MAX,
+  limitCount,
+  limitHasSleepers,
+  limitHasSleepersHint,
+  limitInit,
+  limitMax,
+  limitSleepers,
+  limitWords,
+  releaseUnits,
+  reserveUnits,
+  setLimitMax,
+} from './sync/limit.ts';
 export {
   describeOwner,
   lockMutex,

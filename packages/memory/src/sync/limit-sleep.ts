@@ -1,0 +1,200 @@
+/**
+ * Sleeping for units of a limit. The order is what keeps wake-ups: register under the lock and
+ * settle; flush the caches (what the flush brings back is granted to us or to those before us);
+ * leave the CPU; sleep on the own cell. Registering before flushing and flushing before sleeping:
+ * the other order strands a unit.
+ *
+ * The asynchronous form (limit-sleep-async.ts) is made of the same steps: the plain functions in
+ * the second half of this file. `interleave` runs them as they are.
+ */
+
+import type { Cpu } from '../cpu/cpu.ts';
+import { HandKind } from '../cpu/hand-stack.ts';
+import { enterCpu, leaveCpu } from '../cpu/protocol.ts';
+import { Panic, WouldBlockError } from '../errors.ts';
+import { LimitRecord, WaitCell } from '../layout/limit-record.ts';
+import { limitWords, releaseUnits } from './limit.ts';
+import { lockMutex } from './mutex.ts';
+import {
+  CELL_UNITS_SHIFT,
+  CellState,
+  lockUnlessBusy,
+  reapAbandoned,
+  settleAndUnlock,
+  SLEEPERS,
+} from './wait-cell.ts';
+
+const L = LimitRecord.fields;
+const OWNER = WaitCell.fields.owner.at;
+const WANTED = WaitCell.fields.wanted.at;
+const NEXT = WaitCell.fields.next.at;
+
+/** What a sleep returns instead of units. All are below 1, so `units > 0` means granted. */
+export const SleepFailure = {
+  /** The time was up before any unit was free. */
+  timeout: 0,
+  /** All wait cells are taken: the limit was made with too few. Counted in `tableFull`. */
+  tableFull: -1,
+} as const;
+
+/**
+ * Sleeps until up to `n` (>= 1) units are granted, in order of arrival, and writes them into the
+ * void hand slot `slot`. Returns how many (less than `n` only when fewer were free), or
+ * `SleepFailure.timeout` after `timeoutMs` (Infinity: never), or `SleepFailure.tableFull`.
+ *
+ * `flush` brings cached units back (own, idle and running CPUs'); it runs once, registered and
+ * before the sleep. The CPU is left during the sleep: nothing that was read before the call is
+ * valid after it. Throws `WouldBlockError` on a CPU with `mayBlock: false`, and what `flush`
+ * throws, with the registration undone (zone_alloc_limit_hard).
+ */
+export function sleepForUnits(
+  cpu: Cpu,
+  limit: number,
+  n: number,
+  slot: number,
+  timeoutMs: number,
+  flush?: () => void,
+): number {
+  if (!cpu.mayBlock) {
+    throw new WouldBlockError(
+      `CPU ${cpu.number} may not block for units of limit ${limit * 4}: use sleepForUnitsAsync (allocAsync of a zone)`,
+    );
+  }
+  const deadline = performance.now() + timeoutMs;
+  if (cpu.words[cpu.entered] === 0) enterCpu(cpu);
+  const cell = registerSleeper(cpu, limit, n);
+  if (cell === 0) return SleepFailure.tableFull;
+  if (flush !== undefined) {
+    try {
+      flush();
+    } catch (error) {
+      withdrawSleeper(cpu, limit, cell, slot);
+      throw error;
+    }
+  }
+  if (!sleepOnCell(cpu, cell, deadline)) {
+    reapCells(cpu, limit);
+    return SleepFailure.timeout;
+  }
+  return takeGrant(cpu, limit, cell, slot);
+}
+
+/**
+ * Leaves, sleeps until the cell is granted or the time is up, enters. False: the cell is
+ * abandoned, and from here on the holder of the lock's to free. The state is read again after
+ * every wake-up: the notification may have been meant for an earlier life of the cell.
+ */
+function sleepOnCell(cpu: Cpu, cell: number, deadline: number): boolean {
+  const { words, handTop } = cpu;
+  const top = words[handTop]!;
+  leaveCpu(cpu);
+  // Leaving takes void slots off the stack; the caller's, into which the grant will go, must
+  // stay below the top for recovery to see it. It is void now, so no death between loses anything.
+  words[handTop] = top;
+  let granted = true;
+  while (cellWaits(cpu, cell)) {
+    const left = deadline - performance.now();
+    if (left <= 0) {
+      granted = !abandonCell(cpu, cell);
+      break;
+    }
+    Atomics.wait(words, cell, CellState.waiting, left);
+  }
+  enterCpu(cpu);
+  return granted;
+}
+
+/**
+ * Fills a free cell, appends it, sets the bit and settles, so units that are free now are granted
+ * at once. Returns the cell, or 0 when the table is full even after reaping. Throws
+ * `LockBusyError` on a thread that may not block; nothing has changed then.
+ */
+export function registerSleeper(cpu: Cpu, limit: number, n: number): number {
+  const { words, longs } = cpu;
+  lockMutex(cpu, limit);
+  let cell = findFreeCell(words, limit);
+  if (cell === 0) {
+    reapAbandoned(cpu, limit);
+    cell = findFreeCell(words, limit);
+  }
+  if (cell === 0) {
+    longs[(limit + L.tableFull.at) >> 1]! += 1n;
+    settleAndUnlock(cpu, limit);
+    return 0;
+  }
+  const tail = words[limit + L.tail.at]!;
+  // straight: the last store makes it real; the bit is there before anyone can settle
+  words[cell + OWNER] = cpu.lockWord;
+  words[cell + WANTED] = n;
+  words[cell + NEXT] = 0;
+  Atomics.store(words, cell, CellState.waiting);
+  if (tail === 0) words[limit + L.head.at] = cell;
+  else words[tail + NEXT] = cell;
+  words[limit + L.tail.at] = cell;
+  longs[(limit + L.sleeps.at) >> 1]! += 1n;
+  Atomics.or(words, limit + L.items.at, SLEEPERS);
+  Atomics.store(words, limit + L.sleepersHint.at, 1);
+  // end
+  settleAndUnlock(cpu, limit);
+  return cell;
+}
+
+/** Only the holder of the lock takes a free cell, so one that is free stays free under it. */
+function findFreeCell(words: Int32Array<SharedArrayBuffer>, limit: number): number {
+  const end = limit + limitWords(words[limit + L.cells.at]!);
+  for (let cell = limit + LimitRecord.words; cell < end; cell += WaitCell.words) {
+    if (Atomics.load(words, cell) === CellState.free) return cell;
+  }
+  return 0;
+}
+
+/** Whether the cell is still waiting. */
+export function cellWaits(cpu: Cpu, cell: number): boolean {
+  return Atomics.load(cpu.words, cell) === CellState.waiting;
+}
+
+/**
+ * Waiting to abandoned; false when units were granted first. The notification frees the promise
+ * that an aborted asynchronous wait has left on the word; nobody else waits on it.
+ */
+export function abandonCell(cpu: Cpu, cell: number): boolean {
+  const { waiting, abandoned } = CellState;
+  if (Atomics.compareExchange(cpu.words, cell, waiting, abandoned) !== waiting) return false;
+  Atomics.notify(cpu.words, cell);
+  return true;
+}
+
+/** Reaps after `abandonCell`. Where this thread may not block and the lock is busy, its next holder does. */
+export function reapCells(cpu: Cpu, limit: number): void {
+  if (!lockUnlessBusy(cpu, limit)) return;
+  reapAbandoned(cpu, limit);
+  settleAndUnlock(cpu, limit);
+}
+
+/** Undoes a registration: the cell is given up, or the units that it was granted go back. */
+export function withdrawSleeper(cpu: Cpu, limit: number, cell: number, slot: number): void {
+  if (abandonCell(cpu, cell)) {
+    reapCells(cpu, limit);
+  } else {
+    releaseUnits(cpu, limit, takeGrant(cpu, limit, cell, slot), slot);
+  }
+}
+
+/** Moves the granted units into the void hand slot and frees the cell. Its owner only. */
+export function takeGrant(cpu: Cpu, limit: number, cell: number, slot: number): number {
+  const { words } = cpu;
+  const state = Atomics.load(words, cell);
+  const units = state >>> CELL_UNITS_SHIFT;
+  if ((state & 3) !== CellState.granted) {
+    throw new Panic(
+      `limit ${limit * 4}: cell ${cell * 4} of CPU ${cpu.number} is in state ${state}`,
+    );
+  }
+  // straight
+  words[slot + 1] = limit;
+  words[slot + 2] = units;
+  words[slot] = HandKind.units;
+  Atomics.store(words, cell, CellState.free);
+  // end
+  return units;
+}
