@@ -1,1 +1,29 @@
-export {};
+/**
+ * `@umbuf/interleave`: explores every schedule of SharedArrayBuffer code. This entry has the plain
+ * functions; `./vitest` has the same as tests, `./vite` the transform.
+ */
+export {
+  check,
+  type Check,
+  type CheckFailure,
+  type CheckOptions,
+  type CheckReport,
+  type Expectation,
+  type GeneratedOperation,
+  mergeReports,
+  type Operations,
+  type OperationsOptions,
+} from './check.ts';
+export { isLinearizable, type Model } from './oracle/linearizability.ts';
+export { type CollectionOptions, model } from './oracle/models.ts';
+export type { Race } from './oracle/race.ts';
+export type { WordDeclaration, WordLookup, WordsOption } from './oracle/words.ts';
+export type { RaceReport, Trace, TraceEvent } from './report/trace.ts';
+export { op } from './runtime/hand.ts';
+export type { HistoryEntry } from './runtime/machine.ts';
+export type { FailureKind } from './runtime/program.ts';
+export type { Op, Steps } from './runtime/protocol.ts';
+export type { Call, CpuBody, CpuScript, End, Scenario } from './scenario.ts';
+export type { Phase } from './search/portfolio.ts';
+export type { Random } from './search/random.ts';
+export type { StoredSchedule } from './search/store.ts';

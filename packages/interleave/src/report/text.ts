@@ -1,0 +1,107 @@
+/**
+ * The failure report as text, in this order: verdict, the two source lines of a race, the lanes,
+ * the history, the counts, and the one line that replays it.
+ */
+import { describeHistory } from '../oracle/linearizability.ts';
+import type { CheckReport } from '../check.ts';
+import { fold, type Trace, type TraceEvent } from './trace.ts';
+
+/** What one event says in its lane. */
+export function cell(event: TraceEvent): string {
+  const { kind, word, old, now, result, repeats, where } = event;
+  let what: string;
+  if (kind === 'load' || kind === 'read') what = `${kind} ${word} = ${result}`;
+  else if (kind === 'compareExchange') {
+    what =
+      result === old && old !== now ? `CAS ${word} ${old} -> ${now}` : `CAS ${word} fails (${old})`;
+  } else if (kind === 'wait') what = `wait ${word} (${old}) ${result}`;
+  else if (kind === 'notify') what = `notify ${word} wakes ${result}`;
+  else if (kind === 'woken' || kind === 'timed out' || kind === 'spurious wake') {
+    what = `${kind} ${word}`;
+  } else if (kind === 'dies') what = 'DIES';
+  else if (old !== '' || now !== '') what = `${kind} ${word} ${old} -> ${now}`;
+  else what = `${kind} ${word}`;
+  const again = repeats > 1 ? ` x${repeats}` : '';
+  return `${what}${again}  ${where.replace(/^.*\//, '')}`;
+}
+
+/** A lane for each CPU that did anything. */
+export function lanes(trace: Trace): string {
+  const events = fold(trace.events);
+  const used = trace.cpus.map((_, c) => c).filter((c) => events.some(({ cpu }) => cpu === c));
+  const widths = used.map((c) =>
+    Math.max(
+      (trace.cpus[c] as string).length,
+      ...events.filter(({ cpu }) => cpu === c).map((event) => cell(event).length),
+    ),
+  );
+  const line = (step: string, cells: string[]): string =>
+    `${step.padStart(5)}  ${cells.map((text, i) => text.padEnd(widths[i] as number)).join(' | ')}`.trimEnd();
+  const rows = [
+    line(
+      'step',
+      used.map((c) => trace.cpus[c] as string),
+    ),
+  ];
+  for (const event of events) {
+    rows.push(
+      line(
+        String(event.step),
+        used.map((c) => (c === event.cpu ? cell(event) : '')),
+      ),
+    );
+  }
+  return rows.join('\n');
+}
+
+/** The counts: what was explored and what was not. */
+export function coverage(report: CheckReport): string {
+  const rows = report.phases.map(({ name, runs, complete, redundant, ms }) => {
+    const extra = redundant > 0 ? `, ${redundant} redundant` : '';
+    return `  ${name}: ${runs} schedules${complete ? ', complete' : ''}${extra}, ${ms.toFixed(0)} ms`;
+  });
+  return [`${report.runs} schedules, ${report.steps} steps; ${report.covered}`, ...rows].join('\n');
+}
+
+/** The whole report. */
+export function text(report: CheckReport): string {
+  const parts: string[] = [];
+  const { failure } = report;
+  if (failure === null) {
+    parts.push(`ok: ${report.name}`);
+  } else {
+    parts.push(`${failure.kind}: ${report.name}\n${failure.message}`);
+    const { trace } = failure;
+    if (trace !== null) {
+      for (const race of trace.races) {
+        parts.push(
+          [
+            `${race.mixed ? 'different widths of' : 'unordered accesses to'} ${race.word}${
+              race.tears ? ' (8 bytes: the read may tear)' : ''
+            }`,
+            `  ${race.earlier}`,
+            `  ${race.later}`,
+          ].join('\n'),
+        );
+      }
+      parts.push(lanes(trace));
+      if (trace.history.length > 0) {
+        parts.push(describeHistory(trace.history, (c) => trace.cpus[c] as string).join('\n'));
+      }
+    }
+    if (failure.scenario !== '') parts.push(`smallest scenario found:\n${failure.scenario}`);
+  }
+  parts.push(coverage(report));
+  if (Object.keys(report.outcomes).length > 0) {
+    const rows = Object.entries(report.outcomes).map(
+      ([id, { count, expect }]) => `  ${String(count).padStart(8)}  ${expect.padEnd(12)} ${id}`,
+    );
+    parts.push(['outcomes', ...rows].join('\n'));
+  }
+  const reached = Object.entries(report.reachable);
+  if (reached.length > 0) {
+    parts.push(reached.map(([name, n]) => `reached ${n} times: ${name}`).join('\n'));
+  }
+  if (failure !== null && failure.replay !== '') parts.push(`replay: ${failure.replay}`);
+  return parts.join('\n\n');
+}

@@ -1,0 +1,115 @@
+/**
+ * Folding of spin loops. A CPU that repeats an access (same site, address, operands) while no word
+ * it has read since has changed is going round a loop without effect; after `limit` rounds it is
+ * *folded*: not granted until a word it looks at changes. That makes `while (load(x) === v);` an
+ * await, so that the search is finite.
+ *
+ * It is exact for loops that end only through memory. A loop bounded by a counter that goes round
+ * more than `limit` times is folded too; the machine releases folded CPUs when nothing else can
+ * run, and the random strategies now and then, but the systematic ones do not see such a loop end
+ * early: keep bounds in tests small, or raise `spinLimit`.
+ *
+ * Invariant: an entry of CPU c's list names an access that left memory as it was and whose word
+ * has not changed since.
+ */
+import { COMPARE_EXCHANGE, LOAD, type Op, READ, WAIT } from './protocol.ts';
+
+const CAPACITY = 24;
+
+class Loop {
+  count: number = 0;
+  readonly sites: number[] = new Array(CAPACITY).fill(0);
+  readonly addresses: number[] = new Array(CAPACITY).fill(0);
+  readonly kinds: number[] = new Array(CAPACITY).fill(0);
+  readonly values: unknown[] = new Array(CAPACITY).fill(undefined);
+  readonly extras: unknown[] = new Array(CAPACITY).fill(undefined);
+  readonly rounds: number[] = new Array(CAPACITY).fill(0);
+}
+
+/** The folded CPUs of a machine and what each has read in vain. */
+export class SpinWatch {
+  /** Bit mask of the CPUs that are folded. */
+  folded: number = 0;
+  readonly #loops: Loop[] = [];
+  readonly #limit: number;
+
+  constructor(cpus: number, limit: number) {
+    this.#limit = limit;
+    for (let c = 0; c < cpus; c++) this.#loops.push(new Loop());
+  }
+
+  reset(): void {
+    this.folded = 0;
+    for (const loop of this.#loops) loop.count = 0;
+  }
+
+  fold(c: number): void {
+    this.folded |= 1 << c;
+  }
+
+  release(c: number): void {
+    this.folded &= ~(1 << c);
+  }
+
+  /** CPU c has got on: whatever it read before does not count. */
+  progress(c: number): void {
+    this.folded &= ~(1 << c);
+    (this.#loops[c] as Loop).count = 0;
+  }
+
+  /** CPU c has changed a range: it has got on, and so may all who look at it. */
+  changed(c: number, address: number, size: number): void {
+    (this.#loops[c] as Loop).count = 0;
+    const end = address + size;
+    for (let q = 0; q < this.#loops.length; q++) {
+      const loop = this.#loops[q] as Loop;
+      for (let i = 0; i < loop.count; i++) {
+        const at = loop.addresses[i] as number;
+        if (at < end && at + 8 > address) {
+          this.progress(q);
+          break;
+        }
+      }
+    }
+  }
+
+  /** CPU c has performed an access that left memory as it was. */
+  unchanged(c: number, op: Op): void {
+    const loop = this.#loops[c] as Loop;
+    const at = this.#find(loop, op);
+    if (at >= 0) {
+      loop.rounds[at] = (loop.rounds[at] as number) + 1;
+      return;
+    }
+    if (loop.count === CAPACITY) loop.count = 0;
+    const i = loop.count++;
+    loop.sites[i] = op.site;
+    loop.addresses[i] = op.address;
+    loop.kinds[i] = op.kind;
+    loop.values[i] = op.value;
+    loop.extras[i] = op.extra;
+    loop.rounds[i] = 1;
+  }
+
+  /** Has the pending op of CPU c been performed `limit` times in vain? */
+  repeats(c: number, op: Op): boolean {
+    const loop = this.#loops[c] as Loop;
+    if (loop.count === 0 || op.address < 0) return false;
+    if (op.kind > WAIT && op.kind !== READ) return false;
+    const at = this.#find(loop, op);
+    return at >= 0 && (loop.rounds[at] as number) >= this.#limit;
+  }
+
+  #find(loop: Loop, op: Op): number {
+    const { site, address, kind } = op;
+    for (let i = 0; i < loop.count; i++) {
+      if (loop.sites[i] !== site || loop.addresses[i] !== address || loop.kinds[i] !== kind) {
+        continue;
+      }
+      if (kind === LOAD || kind === READ) return i;
+      if (loop.values[i] !== op.value) continue;
+      if (kind !== COMPARE_EXCHANGE || loop.extras[i] === op.extra) return i;
+    }
+    return -1;
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * What users write: a scenario (set-up, one script per CPU, oracles), and its compilation to the
+ * machine's normal form.
+ */
+import type { Model } from './oracle/linearizability.ts';
+import { Words, type WordsOption } from './oracle/words.ts';
+import type { HistoryEntry } from './runtime/machine.ts';
+import type { Body, CpuProgram, Program } from './runtime/program.ts';
+
+/** What the oracles at the end of a run are told beside the context. */
+export interface End {
+  /** Names of the CPUs that died, in order. */
+  readonly dead: readonly string[];
+  /** Recorded operations, in order of invocation. */
+  readonly history: readonly HistoryEntry[];
+}
+
+/** A CPU's code: an ordinary function (transformed) or a hand-written generator function. */
+export type CpuBody<C> = (context: C) => unknown;
+
+/** An operation by name, with its arguments. */
+export type Call = readonly [name: string, ...args: unknown[]];
+
+/** One body, or several in a row; named operations are recorded for `linearizable`. */
+export type CpuScript<C> = CpuBody<C> | readonly (CpuBody<C> | Call)[];
+
+/** A concurrent test. */
+export interface Scenario<C = any, P = any> {
+  /**
+   * Runs once. Every shared buffer in its result (two levels deep) is restored to its bytes of
+   * that moment before each run: for arenas that are expensive to make.
+   */
+  readonly prepare?: () => P;
+  /** Runs before every run, alone. Makes the context of all other functions. */
+  readonly setup: (prepared: P) => C;
+  /** The virtual CPUs, at most 8. */
+  readonly cpus: Readonly<Record<string, CpuScript<C>>>;
+  /** Named operations that scripts call. */
+  readonly operations?: Readonly<Record<string, (context: C, ...args: any[]) => unknown>>;
+  /** After every step, plain accesses included: false or a throw is a failure. */
+  readonly always?: (context: C) => unknown;
+  /** After every run that ended without deadlock: false or a throw is a failure. */
+  readonly final?: (context: C, end: End) => unknown;
+  /** Recorded operations must be linearizable to this model. */
+  readonly linearizable?: Model;
+  /** Each must hold at the end of some run, or the check fails: proof that the case occurred. */
+  readonly reachable?: Readonly<Record<string, (context: C, end: End) => unknown>>;
+  /** What is lost at the end of a run, if anything. */
+  readonly leaks?: (context: C, end: End) => string | undefined;
+  /** The run's outcome, for a table of outcomes. */
+  readonly outcome?: (context: C, end: End) => string;
+  /** Runs on another CPU after a death (crash modes), told who died. */
+  readonly onDeath?: (context: C, dead: string) => unknown;
+  /** Names and kinds of words. */
+  readonly words?: WordsOption;
+}
+
+/** Compiles a scenario; throws a TypeError that names what is wrong with it. */
+export function compile(scenario: Scenario): Program {
+  const names = Object.keys(scenario.cpus);
+  if (names.length === 0 || names.length > 8) {
+    throw new TypeError(`interleave: a scenario has 1 to 8 CPUs, not ${names.length}`);
+  }
+  const cpus: CpuProgram[] = names.map((name) => {
+    const script = scenario.cpus[name] as CpuScript<unknown>;
+    const list = typeof script === 'function' ? [script] : script;
+    return { name, bodies: list.map((item) => body(scenario, name, item)) };
+  });
+  const { prepare, setup, always, final, onDeath } = scenario;
+  if (typeof setup !== 'function') throw new TypeError('interleave: a scenario needs setup()');
+  return { cpus, prepare, setup, always, final, onDeath, words: new Words(scenario.words) };
+}
+
+function body(scenario: Scenario, cpu: string, item: CpuBody<unknown> | Call): Body {
+  if (typeof item === 'function') return { args: [], run: (context) => item(context) };
+  const [name, ...args] = item;
+  const operation = scenario.operations?.[name];
+  if (operation === undefined) {
+    throw new TypeError(`interleave: CPU '${cpu}' calls '${name}', which operations do not have`);
+  }
+  return { name, args, run: (context) => operation(context, ...args) };
+}
+
+/** The program without one body (and without a CPU that has none left); null if nothing is left. */
+export function without(program: Program, cpu: number, at: number): Program | null {
+  const cpus = program.cpus
+    .map((c, i) => (i === cpu ? { ...c, bodies: c.bodies.toSpliced(at, 1) } : c))
+    .filter(({ bodies }) => bodies.length > 0);
+  return cpus.length === 0 ? null : { ...program, cpus };
+}
+
+/** The scripts as text, one CPU a line. */
+export function describeProgram(program: Program): string {
+  return program.cpus
+    .map(({ name, bodies }) => {
+      const calls = bodies.map((b, i) =>
+        b.name === undefined ? `body ${i + 1}` : `${b.name}(${b.args.map(String).join(', ')})`,
+      );
+      return `  ${name}: ${calls.join('; ')}`;
+    })
+    .join('\n');
+}

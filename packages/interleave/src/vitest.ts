@@ -1,0 +1,143 @@
+/**
+ * `@umbuf/interleave/vitest`: the same `check`, each call a vitest test that fails with the report.
+ *
+ * Failing schedules go to `__schedules__/<test file>.json` beside the test and run first from then
+ * on; a page to step through goes next to them. Environment: `EXPLORE_REPLAY='name:0x5.1x9'`
+ * follows one schedule; `EXPLORE_BUDGET=ms`, `EXPLORE_SEED=n` and `EXPLORE_SHARD=i/n` override the
+ * options of every check. On CI (`CI` set) nothing is written.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { expect, test } from 'vitest';
+import {
+  check as explore,
+  type CheckOptions,
+  type CheckReport,
+  type Expectation,
+  type Operations,
+  type OperationsOptions,
+} from './check.ts';
+import type { End, Scenario } from './scenario.ts';
+import type { StoredSchedule } from './search/store.ts';
+
+export type {
+  CheckOptions,
+  CheckReport,
+  Expectation,
+  Operations,
+  OperationsOptions,
+} from './check.ts';
+export { type CollectionOptions, model } from './oracle/models.ts';
+export { op } from './runtime/hand.ts';
+export type { Scenario } from './scenario.ts';
+
+type Stored = Record<string, StoredSchedule[]>;
+
+/** Replays of one name at most, newest first. */
+const KEEP = 8;
+
+function file(): string {
+  const path = expect.getState().testPath ?? 'check';
+  return join(dirname(path), '__schedules__', `${basename(path)}.json`);
+}
+
+function load(): Stored {
+  try {
+    return JSON.parse(readFileSync(file(), 'utf8')) as Stored;
+  } catch {
+    return {};
+  }
+}
+
+function save(name: string, report: CheckReport): void {
+  if (process.env['CI'] || report.stored === null) return;
+  const all = load();
+  const { stored } = report;
+  const others = (all[name] ?? []).filter(({ schedule }) => schedule !== stored.schedule);
+  all[name] = [stored, ...others].slice(0, KEEP);
+  mkdirSync(dirname(file()), { recursive: true });
+  writeFileSync(file(), `${JSON.stringify(all, null, 1)}\n`);
+  const page = join(dirname(file()), `${name.replace(/[^\w.-]+/g, '-')}.html`);
+  writeFileSync(page, report.html());
+}
+
+function settings<O extends CheckOptions>(name: string, options: O): O {
+  const { EXPLORE_REPLAY, EXPLORE_BUDGET, EXPLORE_SEED, EXPLORE_SHARD } = process.env;
+  const shard = EXPLORE_SHARD?.split('/').map(Number);
+  return {
+    ...options,
+    stored: [...(options.stored ?? []), ...(load()[name] ?? [])],
+    ...(EXPLORE_BUDGET ? { budgetMs: Number(EXPLORE_BUDGET) } : {}),
+    ...(EXPLORE_SEED ? { seed: Number(EXPLORE_SEED) } : {}),
+    ...(shard?.length === 2 ? { shard: [shard[0] as number, shard[1] as number] as const } : {}),
+    ...(EXPLORE_REPLAY?.startsWith(`${name}:`)
+      ? { replay: EXPLORE_REPLAY.slice(name.length + 1) }
+      : {}),
+  };
+}
+
+/** Throws the report of a check that failed, with the line that replays it. */
+export function assertReport(report: CheckReport): void {
+  const { failure } = report;
+  if (failure === null) return;
+  if (failure.replay !== '' && !failure.replay.startsWith('EXPLORE_REPLAY')) {
+    const path = basename(expect.getState().testPath ?? '');
+    failure.replay = `EXPLORE_REPLAY='${failure.replay}' npx vitest run ${path}`;
+  }
+  const error = new Error(report.text(), { cause: failure.error });
+  error.name = `${failure.kind} in ${report.name}`;
+  // The stack would be the explorer's; the report has the program's.
+  error.stack = `${error.name}\n${error.message}`;
+  throw error;
+}
+
+function register<O extends CheckOptions>(
+  name: string,
+  options: O,
+  body: (options: O) => CheckReport,
+): void {
+  const budget = Number(process.env['EXPLORE_BUDGET'] ?? options.budgetMs ?? 2000);
+  test(
+    name,
+    () => {
+      const replaying = process.env['EXPLORE_REPLAY'];
+      if (replaying !== undefined && !replaying.startsWith(`${name}:`)) return;
+      const report = body(settings(name, options));
+      save(name, report);
+      assertReport(report);
+      if (process.env['EXPLORE_VERBOSE']) console.log(report.text());
+    },
+    budget * 2 + 20_000,
+  );
+}
+
+/** As `check` of the main entry, each call a test. */
+export interface CheckTest {
+  <C, P>(name: string, scenario: Scenario<C, P>, options?: CheckOptions): void;
+  generators<C, P>(name: string, scenario: Scenario<C, P>, options?: CheckOptions): void;
+  outcomes<C>(
+    name: string,
+    scenario: Scenario<C> & { readonly outcome: (context: C, end: End) => string },
+    table: Readonly<Record<string, Expectation>>,
+    options?: CheckOptions,
+  ): void;
+  ops<C, P>(name: string, spec: Operations<C, P>, options?: OperationsOptions): void;
+}
+
+/** Registers a test that explores a scenario and fails with its report. */
+export const check: CheckTest = Object.assign(
+  ((name, scenario, options = {}) => {
+    register(name, options, (o) => explore(name, scenario, o));
+  }) as CheckTest,
+  {
+    generators: ((name, scenario, options = {}) => {
+      register(name, options, (o) => explore.generators(name, scenario, o));
+    }) as CheckTest['generators'],
+    outcomes: ((name, scenario, table, options = {}) => {
+      register(name, options, (o) => explore.outcomes(name, scenario, table, o));
+    }) as CheckTest['outcomes'],
+    ops: ((name, spec, options = {}) => {
+      register(name, options, (o) => explore.ops(name, spec, o));
+    }) as CheckTest['ops'],
+  },
+);

@@ -1,0 +1,138 @@
+/**
+ * Partial-order reduction against the naive search: on random small programs both must reach the
+ * same set of ends (memory, what each CPU saw, deadlocks).
+ */
+import { describe, expect, test } from 'vitest';
+import { op, type Scenario, type Steps } from '../src/index.ts';
+import { Machine } from '../src/runtime/machine.ts';
+import type { RunOptions } from '../src/runtime/program.ts';
+import { compile } from '../src/scenario.ts';
+import { BoundedSearch } from '../src/search/bounded.ts';
+import { PartialOrderSearch } from '../src/search/dpor.ts';
+import { Random } from '../src/search/random.ts';
+import { runOnce, type Strategy } from '../src/search/strategy.ts';
+import { makeStack, pop, push, type Stack } from './algorithms/stack.ts';
+
+const OPTIONS: RunOptions = {
+  race: true,
+  plainPoints: false,
+  stepLimit: 2000,
+  spinLimit: 2,
+  spurious: false,
+  notifyOrder: 'fifo',
+  crash: 'none',
+  deaths: 0,
+};
+
+interface Context {
+  readonly m: Int32Array;
+  readonly seen: unknown[][];
+}
+
+/** Every end that a strategy reaches, and in how many runs. */
+function ends(scenario: Scenario, strategy: (n: number) => Strategy, limit: number) {
+  const machine = new Machine(compile(scenario), OPTIONS);
+  const search = strategy(machine.n);
+  const all = new Set<string>();
+  let runs = 0;
+  while (search.begin()) {
+    if (runs > limit) return null;
+    const outcome = runOnce(machine, search);
+    if (search.end(machine)) continue;
+    runs++;
+    const { m, seen } = machine.context as Context;
+    const saw = JSON.stringify(seen, (_, v) => (typeof v === 'bigint' ? `${v}n` : v));
+    all.add(`${outcome?.kind ?? 'ok'} ${[...m].join()} ${saw}`);
+  }
+  return { all: [...all].sort(), runs };
+}
+
+const dfs = (): Strategy => new BoundedSearch(Infinity);
+const dpor = (n: number): Strategy => new PartialOrderSearch(n);
+
+const KINDS = ['load', 'store', 'add', 'cas', 'exchange', 'wait', 'timed', 'notify', 'if'] as const;
+
+/** A random program over two words: two or three CPUs of two to four operations. */
+function program(seed: number): Scenario<Context> {
+  const random = new Random(seed);
+  const cpus = 2 + random.below(2);
+  const length = cpus === 2 ? 4 : 2;
+  const kinds = seed % 3 === 0 ? KINDS : KINDS.slice(0, 5);
+  const scripts = Array.from({ length: cpus }, (_, c) => {
+    const steps = Array.from({ length: 1 + random.below(length) }, () => ({
+      kind: kinds[random.below(kinds.length)] as (typeof KINDS)[number],
+      index: random.below(2),
+      value: random.below(3),
+      other: random.below(3),
+    }));
+    return function* ({ m, seen }: Context): Steps {
+      const mine = seen[c] as unknown[];
+      for (const [i, { kind, index, value, other }] of steps.entries()) {
+        const at = `${c}.${i} ${kind}`;
+        if (kind === 'load') mine.push(yield op.load(at, m, index));
+        else if (kind === 'store') yield op.store(at, m, index, value);
+        else if (kind === 'add') mine.push(yield op.add(at, m, index, value));
+        else if (kind === 'cas') mine.push(yield op.compareExchange(at, m, index, value, other));
+        else if (kind === 'exchange') mine.push(yield op.exchange(at, m, index, value));
+        else if (kind === 'wait') mine.push(yield op.wait(at, m, index, value));
+        else if (kind === 'timed') mine.push(yield op.wait(at, m, index, value, 10));
+        else if (kind === 'notify') mine.push(yield op.notify(at, m, index, 1 + other));
+        else if ((yield op.load(at, m, index)) === value) yield op.store(`${at}!`, m, 1 - index, 1);
+      }
+    };
+  });
+  return {
+    setup: () => ({
+      m: new Int32Array(new SharedArrayBuffer(8)),
+      seen: scripts.map(() => []),
+    }),
+    cpus: Object.fromEntries(scripts.map((script, c) => [`cpu${c}`, script])),
+  };
+}
+
+describe('partial-order reduction', () => {
+  test('reaches every end that the naive search reaches: 300 random programs, seeds 1 to 300', () => {
+    let naive = 0;
+    let reduced = 0;
+    let compared = 0;
+    for (let seed = 1; seed <= 300; seed++) {
+      const all = ends(program(seed), dfs, 4000);
+      if (all === null) continue;
+      const few = ends(program(seed), dpor, 4000);
+      expect(few?.all, `seed ${seed}`).toEqual(all.all);
+      expect(few?.runs, `seed ${seed}`).toBeLessThanOrEqual(all.runs);
+      naive += all.runs;
+      reduced += few?.runs ?? 0;
+      compared++;
+    }
+    expect(compared).toBeGreaterThan(250);
+    expect(reduced * 2).toBeLessThan(naive);
+  });
+
+  const stack = (tagged: boolean): Scenario => ({
+    setup: () => {
+      const s = makeStack(tagged, 3);
+      return { s, m: new Int32Array(s.next.buffer), seen: [[], []] };
+    },
+    cpus: {
+      *a({ s, seen }: Context & { s: Stack }): Steps {
+        (seen[0] as unknown[]).push(yield* pop(s));
+        (seen[0] as unknown[]).push(yield* pop(s));
+      },
+      *b({ s, seen }: Context & { s: Stack }): Steps {
+        const one = yield* pop(s);
+        (seen[1] as unknown[]).push(one, yield* pop(s));
+        if (one !== 0) yield* push(s, one);
+      },
+    },
+  });
+  test.each([true, false])('the Treiber stack of the study, tagged %s', (tagged) => {
+    const all = ends(stack(tagged), dfs, 1_000_000);
+    const few = ends(stack(tagged), dpor, 10_000);
+    console.log(
+      `tagged ${tagged}: ${all?.runs} naive, ${few?.runs} reduced, ${few?.all.length} ends`,
+    );
+    expect(few?.all).toEqual(all?.all);
+    expect(few?.runs).toBeLessThan((all?.runs ?? 0) / 100);
+  });
+});
