@@ -54,11 +54,10 @@ export function takePages(cpu: Cpu, pages: number, domain: number, slot: number)
   if (!(Number.isInteger(domain) && domain >= 0 && domain < arena.domains)) {
     throw new ArgumentError(`takePages: domain ${domain} is not from 0 to ${arena.domains - 1}`);
   }
-  if (pages > arena.pages) return NULL;
   const pool = arena.poolTable + domain * PagePool.words;
   const table = arena.pageTable;
   lockMutex(cpu, pool);
-  const page = findRun(words, pool, table, pages);
+  const page = pages > arena.pages ? 0 : findRun(words, pool, table, pages);
   if (page === 0) {
     cpu.longs[(pool + FAILURES) >> 1]! += 1n;
     unlockMutex(cpu, pool);
