@@ -68,9 +68,18 @@ export function allocSlow(uma: Uma, cache: number, flags: number, argument: numb
   }
 }
 
-/** `push` with no room in either bucket. The item's dtor has run. */
+/** `push` with no room in the alloc bucket. The item's dtor has run. */
 export function freeSlow(uma: Uma, cache: number, item: number): void {
   const { words, cpu } = uma;
+  if (
+    words[cache + FREE_COUNT]! < words[cache + FREE_ENTRIES]! &&
+    (words[cache + FEATURES]! & Feature.smr) === 0
+  ) {
+    // The free bucket has room: swap the two, then push.
+    swapBuckets(words, cache);
+    uma.operations.push(cache, item);
+    return;
+  }
   const slot = reserveSlot(cpu);
   // straight
   words[slot + 1] = item;

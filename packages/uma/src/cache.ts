@@ -8,25 +8,22 @@
  * item's word is stored.
  *
  * Why closures: one pair per thread over captured constants, with the cache's word index as
- * argument, is the fastest shape for many zones at one call site (docs/decisions/0005).
+ * argument, is the fastest shape for many zones at one call site (docs/decisions/0005). They stay
+ * well below V8's inlining limit of 460 bytes of bytecode: everything rare is a call.
  */
 
-import { type Address, enterCpu, HAND_SLOT_WORDS, HAND_SLOTS, NULL, Panic } from '@umbuf/memory';
+import { type Address, enterCpu, NULL } from '@umbuf/memory';
 import { allocSlow, freeSlow } from './cache-slow.ts';
 import { M_ZERO } from './flags.ts';
-import { finishAlloc, freeWithFeatures } from './item.ts';
-import { BucketHeader, CacheRecord, Hand } from './layout.ts';
+import { allocWithFeatures, freeWithFeatures } from './item.ts';
+import { BucketHeader, CacheRecord } from './layout.ts';
 import type { Uma } from './uma.ts';
 
 const C = CacheRecord.fields;
 const ALLOC_BUCKET = C.allocBucket.at;
 const ALLOC_COUNT = C.allocCount.at;
 const ALLOC_ENTRIES = C.allocEntries.at;
-const FREE_BUCKET = C.freeBucket.at;
-const FREE_COUNT = C.freeCount.at;
-const FREE_ENTRIES = C.freeEntries.at;
 const FEATURES = C.features.at;
-const ZONE = C.zone.at;
 const ALLOCS = C.allocs.at;
 const FREES = C.frees.at;
 const LAST = BucketHeader.words - 1;
@@ -43,25 +40,14 @@ export interface CacheOperations {
 
 export function createCacheOperations(uma: Uma): CacheOperations {
   const { cpu, words, longs } = uma;
-  const { entered, handTop, hand } = cpu;
+  const { entered } = cpu;
 
   function alloc(cache: number, flags: number, argument: number): Address {
     if (words[entered] === 0) enterCpu(cpu);
     const count = words[cache + ALLOC_COUNT]!;
     if (count === 0) return allocSlow(uma, cache, flags, argument);
     if ((words[cache + FEATURES]! | (flags & M_ZERO)) !== 0) {
-      const top = words[handTop]!;
-      if (top >= HAND_SLOTS) return handsFull(cpu.number);
-      const slot = hand + top * HAND_SLOT_WORDS;
-      // straight: the item goes from the bucket into the hand, not into a local variable
-      words[slot + 1] = words[words[cache + ALLOC_BUCKET]! + LAST + count]!;
-      words[slot + 2] = words[cache + ZONE]!;
-      words[slot] = Hand.item;
-      words[handTop] = top + 1;
-      words[cache + ALLOC_COUNT] = count - 1;
-      // end
-      longs[(cache + ALLOCS) >> 1]! += 1n;
-      return finishAlloc(uma, cache, slot, flags, argument);
+      return allocWithFeatures(uma, cache, flags, argument);
     }
     words[cache + ALLOC_COUNT] = count - 1;
     longs[(cache + ALLOCS) >> 1]! += 1n;
@@ -87,27 +73,8 @@ export function createCacheOperations(uma: Uma): CacheOperations {
       longs[(cache + FREES) >> 1]! += 1n;
       return;
     }
-    const freeCount = words[cache + FREE_COUNT]!;
-    if (freeCount < words[cache + FREE_ENTRIES]!) {
-      // The alloc bucket is full and the free bucket has room: swap them, then push.
-      const bucket = words[cache + FREE_BUCKET]!;
-      const entries = words[cache + FREE_ENTRIES]!;
-      words[cache + FREE_BUCKET] = words[cache + ALLOC_BUCKET]!;
-      words[cache + FREE_ENTRIES] = words[cache + ALLOC_ENTRIES]!;
-      words[cache + FREE_COUNT] = count;
-      words[cache + ALLOC_BUCKET] = bucket;
-      words[cache + ALLOC_ENTRIES] = entries;
-      words[bucket + LAST + 1 + freeCount] = item;
-      words[cache + ALLOC_COUNT] = freeCount + 1;
-      longs[(cache + FREES) >> 1]! += 1n;
-      return;
-    }
     freeSlow(uma, cache, item);
   }
 
   return { alloc, free, push };
-}
-
-function handsFull(cpu: number): never {
-  throw new Panic(`CPU ${cpu}: hand stack full: callbacks nest too deep`);
 }

@@ -9,13 +9,36 @@ import { DoubleFreeError } from './errors.ts';
 import { M_ZERO } from './flags.ts';
 import { checkedEntry, itemEntry, markFree, markLive } from './item-table.ts';
 import { kegRelease, kegTake } from './keg.ts';
-import { CacheRecord, CallbackBit, Feature, ZoneRecord } from './layout.ts';
+import { BucketHeader, CacheRecord, CallbackBit, Feature, Hand, ZoneRecord } from './layout.ts';
 import type { Uma } from './uma.ts';
 import { noPromise, openedZone, refusal, runInit, runZfini } from './zone-callbacks.ts';
 import { cpuDomain } from './zone-domain.ts';
 
 const Z = ZoneRecord.fields;
 const C = CacheRecord.fields;
+
+/**
+ * `alloc` from a bucket that has items, for a zone with ctor, item table or trash, or with M_ZERO:
+ * the item goes from the bucket into the hand, never into a local variable only.
+ */
+export function allocWithFeatures(
+  uma: Uma,
+  cache: number,
+  flags: number,
+  argument: number,
+): Address {
+  const { words, longs, cpu } = uma;
+  const slot = reserveSlot(cpu);
+  const count = words[cache + C.allocCount.at]!;
+  // straight
+  words[slot + 1] = words[words[cache + C.allocBucket.at]! + BucketHeader.words - 1 + count]!;
+  words[slot + 2] = words[cache + C.zone.at]!;
+  words[slot] = Hand.item;
+  words[cache + C.allocCount.at] = count - 1;
+  // end
+  longs[(cache + C.allocs.at) >> 1]! += 1n;
+  return finishAlloc(uma, cache, slot, flags, argument);
+}
 
 /**
  * `item_ctor`: the item in hand slot `slot` (the top one) becomes the caller's. NULL when the
