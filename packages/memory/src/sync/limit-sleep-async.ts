@@ -51,7 +51,8 @@ export interface AsyncSleepResult<T> {
  * asynchronous requests, then calls `take(slot, units)` with the units in hand slot `slot`, and
  * resolves with what it returned. `take` runs synchronously; units that it leaves in the slot go
  * back when it returns or throws. Rejects with what `take` or `flush` throws, and with the
- * signal's reason. The CPU must not be released while a request is pending.
+ * signal's reason. The CPU must not be released while a request is pending: what it
+ * was granted stays in its cell then, until `recoverLimit` is called for it.
  */
 export async function sleepForUnitsAsync<T>(
   cpu: Cpu,

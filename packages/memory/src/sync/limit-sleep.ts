@@ -44,8 +44,8 @@ export const SleepFailure = {
  *
  * `flush` brings cached units back (own, idle and running CPUs'); it runs once, registered and
  * before the sleep. The CPU is left during the sleep: nothing that was read before the call is
- * valid after it. Throws `WouldBlockError` on a CPU with `mayBlock: false`, and what `flush`
- * throws, with the registration undone (zone_alloc_limit_hard).
+ * valid after it. Throws `WouldBlockError` on a CPU with `mayBlock: false`, and what `flush` or an
+ * answer to a drain request throws, with the registration undone (zone_alloc_limit_hard).
  */
 export function sleepForUnits(
   cpu: Cpu,
@@ -64,13 +64,13 @@ export function sleepForUnits(
   if (cpu.words[cpu.entered] === 0) enterCpu(cpu);
   const cell = registerSleeper(cpu, limit, n);
   if (cell === 0) return SleepFailure.tableFull;
-  if (flush !== undefined) {
-    try {
-      flush();
-    } catch (error) {
-      withdrawSleeper(cpu, limit, cell, slot);
-      throw error;
-    }
+  try {
+    if (flush !== undefined) flush();
+    leaveCpu(cpu);
+  } catch (error) {
+    if (cpu.words[cpu.entered] === 0) enterCpu(cpu); // a hook threw at leaving, behind which we idle
+    withdrawSleeper(cpu, limit, cell, slot);
+    throw error;
   }
   if (!sleepOnCell(cpu, cell, deadline)) {
     reapCells(cpu, limit);
@@ -80,17 +80,12 @@ export function sleepForUnits(
 }
 
 /**
- * Leaves, sleeps until the cell is granted or the time is up, enters. False: the cell is
- * abandoned, and from here on the holder of the lock's to free. The state is read again after
- * every wake-up: the notification may have been meant for an earlier life of the cell.
+ * Sleeps, with the CPU left, until the cell is granted or the time is up; then enters. False: the
+ * cell is abandoned, and from here on the holder of the lock's to free. The state is read again
+ * after every wake-up: the notification may have been meant for an earlier life of the cell.
  */
 function sleepOnCell(cpu: Cpu, cell: number, deadline: number): boolean {
-  const { words, handTop } = cpu;
-  const top = words[handTop]!;
-  leaveCpu(cpu);
-  // Leaving takes void slots off the stack; the caller's, into which the grant will go, must
-  // stay below the top for recovery to see it. It is void now, so no death between loses anything.
-  words[handTop] = top;
+  const { words } = cpu;
   let granted = true;
   while (cellWaits(cpu, cell)) {
     const left = deadline - performance.now();
