@@ -33,9 +33,9 @@ export type Target =
 
 export class Graph {
   /** By file, in the order of loading. */
-  readonly modules = new Map<string, Module>();
+  readonly modules: Map<string, Module> = new Map();
   /** Grows with every change; an analysis of an older version is stale. */
-  version = 0;
+  version: number = 0;
   private queue: Promise<unknown> = Promise.resolve();
   private readonly resolve: Resolve;
 

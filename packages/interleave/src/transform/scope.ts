@@ -40,7 +40,7 @@ export class Scope {
   /** The class whose instance (or, with `isStatic`, constructor) `this` is, if known. */
   readonly self: Node | null;
   readonly isStatic: boolean;
-  readonly names = new Map<string, Binding>();
+  readonly names: Map<string, Binding> = new Map();
 
   constructor(parent: Scope | null, owner: Node, self: Node | null, isStatic: boolean) {
     this.parent = parent;
