@@ -202,7 +202,7 @@ function explore(
   }
 
   const found = search(machine, settings, judge);
-  if (found.steps === 0 && found.failure === null) {
+  if (!machine.touched && found.failure === null) {
     throw new Error(
       `interleave: '${name}' made no step: no shared access was seen. Is the code transformed ` +
         '(imported with ?explore, or hand-written generators)?',

@@ -147,6 +147,8 @@ export class Machine {
   #graceNext: number = 0;
   /** A CPU whose pending op is a place to die but not to switch; -1: none. */
   #urgent: number = -1;
+  /** Has any run touched shared memory from a CPU? */
+  touched: boolean = false;
   /** Names of the CPUs that have died, in order. */
   readonly dead: string[] = [];
   #spurious: number[] = [];
@@ -423,6 +425,7 @@ export class Machine {
     const { target, index, address, kind } = op;
     this.accesses++;
     if (address < 0) return perform(op);
+    this.touched = true;
     const old = target[index];
     const result = perform(op);
     const now = target[index];
@@ -443,6 +446,7 @@ export class Machine {
     this.accesses++;
     const { kind, address, races } = { kind: op.kind, address: op.address, races: this.races };
     if (address < 0) return perform(op);
+    this.touched = true;
     if (kind === BULK) return this.#bulk(c, op);
     const reads = kind === READ || kind === VIEW_GET;
     const old = this.recorder !== null || kind === WRITE ? this.#peek(op) : undefined;
@@ -500,6 +504,7 @@ export class Machine {
       throw new TypeError('Atomics.wait needs an Int32Array or BigInt64Array on shared memory');
     }
     this.accesses++;
+    this.touched = true;
     const value = Atomics.load(target as Int32Array, index);
     const { races } = this;
     races?.enterList(c, address);
