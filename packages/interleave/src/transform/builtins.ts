@@ -27,6 +27,9 @@ export const CALLBACK: ReadonlySet<string> = words(
     'sort toSorted replace replaceAll then catch finally',
 );
 
+/** Built-in methods that keep what they are given, and call nothing. */
+export const STORING: ReadonlySet<string> = words('push unshift splice concat fill with set add');
+
 /** Typed-array methods that read elements one by one: they cannot be suspended inside. */
 export const ITERATION: ReadonlySet<string> = words(
   'map forEach filter reduce reduceRight some every find findIndex findLast findLastIndex ' +

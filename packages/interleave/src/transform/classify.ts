@@ -292,6 +292,9 @@ class Classifier {
     }
     const { callee: target, outside } = this.calleeOf(node.callee);
     if (outside !== null) this.handedOut(node.arguments, outside, nameOf(callee));
+    if (outside !== null || target.kind === 'none') {
+      this.viewsHandedOut(node.arguments, outside, nameOf(callee));
+    }
     if (callee.type === 'MemberExpression') this.method(node, callee, target);
     else if (callee.type !== 'Super') {
       this.note(node, { kind: 'call', callee: target });
@@ -350,7 +353,9 @@ class Classifier {
     const callee = unwrap(node.callee);
     const { outside } = this.calleeOf(node.callee);
     const binding = callee.type === 'Identifier' ? this.scope.find(callee.name) : undefined;
-    if (outside !== null) this.handedOut(node.arguments, outside, nameOf(callee));
+    if (outside !== null) this.viewsHandedOut(node.arguments, outside, nameOf(callee));
+    const stores = binding === undefined && /^(Weak)?(Map|Set|Ref)$|^Array$/.test(callee.name);
+    if (outside !== null && !stores) this.handedOut(node.arguments, outside, nameOf(callee));
     else if (binding?.kind === 'function') {
       const fn = this.functions.of.get(binding.node);
       if (fn !== undefined) fn.rigid ??= 'in a function that is called with `new`';
@@ -390,7 +395,8 @@ class Classifier {
     if (object.type === 'Identifier') {
       const binding = this.scope.find(object.name);
       if (binding === undefined && names.GLOBAL_OBJECTS.has(object.name)) {
-        return { callee: NONE, outside: `the built-in \`${object.name}.${name}\`` };
+        const stores = object.name === 'Object' || object.name === 'console' || name === 'of';
+        return { callee: NONE, outside: stores ? null : `the built-in \`${object.name}.${name}\`` };
       }
       const from = binding === undefined ? undefined : this.outsideImport(object.name);
       if (from !== undefined) return { callee: MAYBE, outside: from };
@@ -403,7 +409,9 @@ class Classifier {
       return { callee: this.calleeOf(callee.object).callee, outside: null };
     const type = this.typeOfReceiver(callee.object);
     if (type.kind === 'plain' || type.kind === 'shared' || type.kind === 'view') {
-      return { callee: NONE, outside: `the built-in method \`${name}\`` };
+      if (callee.computed) return own;
+      const outside = names.CALLBACK.has(name) ? `the built-in method \`${name}\`` : null;
+      return { callee: NONE, outside };
     }
     if (type.kind === 'namespace') {
       const found = memberType(type, name);
@@ -421,7 +429,7 @@ class Classifier {
         return { callee: { kind: 'method', fn, name }, outside: null };
       return own;
     }
-    if (names.CALLBACK.has(name) || !this.context.byName.has(name)) {
+    if (names.CALLBACK.has(name) || !(names.STORING.has(name) || this.context.byName.has(name))) {
       return {
         callee: MAYBE,
         outside: `the method \`${name}\` of something not under exploration`,
@@ -527,13 +535,19 @@ class Classifier {
         }
       }
     };
+    for (const argument of args) visit(argument);
+  }
+
+  /** Views among the arguments of a call to untransformed code. */
+  private viewsHandedOut(args: Node[], outside: string | null, callee: string): void {
     for (const argument of args) {
-      visit(argument);
       if (argument.type === 'SpreadElement') continue;
       const type = this.type(argument);
-      if (names.READS_ARGUMENTS.has(callee) || names.TYPED_ARRAYS.has(callee) || callee === 'Set') {
-        this.guard(argument, type, `read by ${outside}`);
-      } else if (type.kind === 'shared' && outside.startsWith('`')) {
+      // With an offset the first argument is a buffer, which a constructor does not read.
+      const copies = names.TYPED_ARRAYS.has(callee) && args.length === 1;
+      if (names.READS_ARGUMENTS.has(callee) || copies || callee === 'Set') {
+        this.guard(argument, type, `read by ${outside ?? `\`${callee}\``}`);
+      } else if (type.kind === 'shared' && outside?.startsWith('`')) {
         this.warn(
           argument,
           `a shared view is handed to ${outside}, whose accesses are not seen`,

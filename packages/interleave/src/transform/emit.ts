@@ -270,15 +270,16 @@ export class Emitter {
 
   private writeLoop(node: Node): Rope {
     if (!this.frame.isGenerator) return this.copy(node);
-    const rope = this.copy(node);
     const point = ` yield __rt.point(${this.site(node.body, 'point')});`;
-    if (node.body.type === 'BlockStatement') insertAt(rope, node.body.start + 1, point);
-    else {
-      const start = this.copyRange(node.start, node.body.start, this.before(node));
-      const end = this.copyRange(node.body.end, node.end, this.after(node));
-      return [...start, `{${point} `, ...this.emit(node.body), ' }', ...end];
+    if (node.body.type === 'BlockStatement') {
+      const rope = this.copy(node);
+      insertAt(rope, node.body.start + 1, point);
+      return rope;
     }
-    return rope;
+    const start = this.copyRange(node.start, node.body.start, this.before(node));
+    const body = this.emit(node.body);
+    const end = this.copyRange(node.body.end, node.end, this.after(node));
+    return [...start, `{${point} `, ...body, ' }', ...end];
   }
 
   private before(node: Node): Node[] {

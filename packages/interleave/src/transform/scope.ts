@@ -59,6 +59,8 @@ export class Scope {
 }
 
 export interface Scopes {
+  /** What the declarator of a `for ... of` loop runs over. */
+  readonly iterated: Map<Node, Node>;
   readonly top: Scope;
   /** The scope that a node opens (functions, blocks, loops, catch, classes, the program). */
   readonly of: Map<Node, Scope>;
@@ -69,7 +71,12 @@ export interface Scopes {
 /** Builds all scopes of a module. */
 export function buildScopes(source: Source): Scopes {
   const top = new Scope(null, source.program, null, false);
-  const scopes: Scopes = { top, of: new Map([[source.program, top]]), types: new Map() };
+  const scopes: Scopes = {
+    top,
+    of: new Map([[source.program, top]]),
+    types: new Map(),
+    iterated: new Map(),
+  };
   declareStatements(source.program.body, top, top, scopes);
   for (const statement of source.program.body) {
     collectType(statement.declaration ?? statement, scopes.types);
@@ -116,6 +123,9 @@ function declare(node: Node, scope: Scope, hoist: Scope, scopes: Scopes): void {
     case 'CatchClause':
     case 'TSModuleBlock': {
       const inner = open(node, scope, scopes, scope.owner);
+      if (node.type === 'ForOfStatement' && node.left.type === 'VariableDeclaration') {
+        scopes.iterated.set(node.left.declarations[0], node.right);
+      }
       if (node.type === 'CatchClause' && node.param !== null) {
         declarePattern(inner, node.param, 'catch', node);
       }

@@ -202,9 +202,12 @@ function typeOfBinding(binding: Binding, module: Module, depth: number): Type {
   let type: Type;
   if (outer.typeAnnotation)
     type = annotated(outer.typeAnnotation.typeAnnotation, module, depth + 1);
-  else if (binding.pattern.type === 'AssignmentPattern') return UNKNOWN;
+  else if (binding.pattern.type === 'AssignmentPattern' || binding.kind === 'var') return UNKNOWN;
   else if (binding.node.type === 'VariableDeclarator' && binding.node.init && !binding.assigned) {
     type = typeOf(binding.node.init, binding.scope, module, depth + 1);
+  } else if (module.scopes.iterated.has(binding.node) && !binding.assigned) {
+    const list = module.scopes.iterated.get(binding.node)!;
+    type = elementOf(typeOf(list, binding.scope.parent!, module, depth + 1));
   } else return UNKNOWN;
   for (const key of binding.path) type = memberType(type, key!, depth + 1);
   return type;
