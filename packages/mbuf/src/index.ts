@@ -1,1 +1,23 @@
-export {};
+/** `@umbuf/mbuf`: mbufs, clusters, external storage and chain operations. See docs/architecture. */
+
+export type { Bytes } from './bytes.ts';
+export type { DeviceCopy } from './chain/devget.ts';
+export * from './constants.ts';
+export * from './errors.ts';
+export type { ExternalFree } from './external/callbacks.ts';
+export * from './freebsd-flags.ts';
+export type { Free } from './free.ts';
+export type { Get, GetCluster } from './get.ts';
+export {
+  ExternalRecord,
+  MbufHeader,
+  MbufRoot,
+  MbufStatistics,
+  PacketHeader,
+} from './layout.ts';
+export { Mbufs } from './mbufs.ts';
+export * from './netbsd-flags.ts';
+export { type PresetView, presetView } from './preset.ts';
+export type { MbufOptions, ZoneLimits } from './root.ts';
+export * from './sizing.ts';
+export type { MbufZones } from './zones.ts';

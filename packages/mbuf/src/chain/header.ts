@@ -1,0 +1,104 @@
+/**
+ * Packet headers: moved, copied and removed (m_move_pkthdr, m_dup_pkthdr, M_COPY_PKTHDR, m_demote,
+ * m_pkthdr_remove). Only M_COPYFLAGS travel with a header. Owned words only.
+ */
+
+import type { Address } from '@umbuf/memory';
+import { M_EXT, M_PKTHDR } from '../constants.ts';
+import { ExternalStorageError, PacketHeaderError } from '../errors.ts';
+import { PacketHeader } from '../layout.ts';
+import type { Mbufs } from '../mbufs.ts';
+import { DATA, FLAGS, hasPacketHeader, isWritable, NEXT, OWNER } from '../segment.ts';
+
+const TAGS = PacketHeader.fields.tags.at;
+const WORDS = PacketHeader.words;
+
+/**
+ * Moves from's packet header to `to`, which has no external storage and no tags of its own
+ * (m_move_pkthdr). to's flags become from's M_COPYFLAGS, its data starts behind the header; lengths
+ * stay. `from` only loses M_PKTHDR. Throws PacketHeaderError or ExternalStorageError.
+ */
+export function movePkthdr(mbufs: Mbufs, to: Address, from: Address): void {
+  const { words } = mbufs;
+  requirePacketHeader(mbufs, 'm_move_pkthdr', from);
+  mbufs.checkMbuf('m_move_pkthdr', to);
+  if ((words[(to >> 2) + FLAGS]! & M_EXT) !== 0) {
+    throw new ExternalStorageError(`m_move_pkthdr: mbuf ${to} has external storage`);
+  }
+  if (hasPacketHeader(mbufs, to) && words[(to >> 2) + mbufs.pkthdr + TAGS] !== 0) {
+    throw new PacketHeaderError(`m_move_pkthdr: mbuf ${to} has packet tags of its own`);
+  }
+  copyHeaderWords(mbufs, to, from);
+  words[(to >> 2) + FLAGS] = words[(from >> 2) + FLAGS]! & mbufs.copyFlags;
+  words[(to >> 2) + DATA] = to + mbufs.pktdat;
+  words[(from >> 2) + FLAGS]! &= ~M_PKTHDR;
+}
+
+/**
+ * Copies from's packet header to `to` (m_dup_pkthdr, M_COPY_PKTHDR). to's flags become from's
+ * M_COPYFLAGS and its own storage flags; without external storage its data starts behind the header.
+ * False when a tag could not be copied.
+ */
+export function dupPkthdr(mbufs: Mbufs, to: Address, from: Address): boolean {
+  const { words } = mbufs;
+  requirePacketHeader(mbufs, 'm_dup_pkthdr', from);
+  const flags = words[(to >> 2) + FLAGS]!;
+  copyHeaderWords(mbufs, to, from);
+  words[(to >> 2) + mbufs.pkthdr + TAGS] = 0;
+  words[(to >> 2) + FLAGS] =
+    (words[(from >> 2) + FLAGS]! & mbufs.copyFlags) | (flags & mbufs.storageFlags);
+  if ((flags & M_EXT) === 0) words[(to >> 2) + DATA] = to + mbufs.pktdat;
+  return true;
+}
+
+function copyHeaderWords(mbufs: Mbufs, to: Address, from: Address): void {
+  const { words, pkthdr } = mbufs;
+  const target = (to >> 2) + pkthdr;
+  const source = (from >> 2) + pkthdr;
+  for (let word = 0; word < WORDS; word++) words[target + word] = words[source + word]!;
+}
+
+/**
+ * Removes m's packet header: tags go, M_PKTHDR is cleared, the header is zeroed; the data stays
+ * where it is (m_pkthdr_remove). Also from read-only storage, since the header lies in the mbuf
+ * (B5; with quirks nothing happens then). Throws PacketHeaderError when there is none.
+ */
+export function pkthdrRemove(mbufs: Mbufs, m: Address): void {
+  requirePacketHeader(mbufs, 'm_pkthdr_remove', m);
+  if (mbufs.quirks && !isWritable(mbufs, m)) return;
+  removeHeader(mbufs, m);
+}
+
+/**
+ * Makes ordinary mbufs of m's followers, and of m itself with `all` (m_demote): tags and headers
+ * go, and all m_flags but M_DEMOTEFLAGS and `flags`.
+ */
+export function demote(mbufs: Mbufs, m: Address, all: boolean, flags: number): void {
+  const { words, demoteFlags } = mbufs;
+  mbufs.checkChain('m_demote', m);
+  let at = all ? m : words[(m >> 2) + NEXT]!;
+  for (; at !== 0; at = words[(at >> 2) + NEXT]!) {
+    if ((words[(at >> 2) + FLAGS]! & M_PKTHDR) !== 0) removeHeader(mbufs, at as Address);
+    words[(at >> 2) + FLAGS]! &= demoteFlags | flags;
+  }
+}
+
+function removeHeader(mbufs: Mbufs, m: Address): void {
+  const { words, pkthdr } = mbufs;
+  words[(m >> 2) + FLAGS]! &= ~M_PKTHDR;
+  const header = (m >> 2) + pkthdr;
+  for (let word = 0; word < WORDS; word++) words[header + word] = 0;
+}
+
+/** Gives `n` the owner of `m` (MCLAIM). */
+export function claimFrom(mbufs: Mbufs, n: Address, m: Address): void {
+  mbufs.words[(n >> 2) + OWNER] = mbufs.words[(m >> 2) + OWNER]!;
+}
+
+/** Throws PacketHeaderError unless m has M_PKTHDR. */
+export function requirePacketHeader(mbufs: Mbufs, operation: string, m: Address): void {
+  mbufs.checkMbuf(operation, m);
+  if (!hasPacketHeader(mbufs, m)) {
+    throw new PacketHeaderError(`${operation}: mbuf ${m} has no packet header (M_PKTHDR)`);
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * ext_free callbacks. Functions cannot be shared, so an mbuf names its callback by an id, and every
+ * thread that may drop the last reference registers the same id under the same name. The arena
+ * keeps a hash of the name: an id that means two things in two threads is found at registration.
+ *
+ * A thread that has not registered an id refuses to free any mbuf that carries it, the last
+ * reference or not: nothing is changed, and whether it was the last could not be known beforehand.
+ *
+ * A callback that throws does not stop the free; the first error is thrown when the outermost
+ * operation is done. A promise is refused the same way.
+ */
+
+import { type Address, ArgumentError } from '@umbuf/memory';
+import { ExternalFreeError } from '../errors.ts';
+import { EXTERNAL_FREE_MAX, ExternalRecord, MbufRoot, MbufStatistics } from '../layout.ts';
+import type { Mbufs } from '../mbufs.ts';
+
+/** Releases the storage of `holder`; its m_ext (ext_buf, ext_size, ext_arg1, ext_arg2) is intact. */
+export type ExternalFree = (holder: Address, mbufs: Mbufs) => void;
+
+const FREE = ExternalRecord.fields.free.at;
+const NAMES = MbufRoot.fields.externalFree.at;
+const EXTERNAL_FREES = MbufStatistics.fields.externalFrees.at;
+
+/**
+ * Registers `callback` in this thread under `id` (1 to 255) and `name`. Registering the same id and
+ * name again replaces the function. Throws ExternalFreeError when the id has another name in this
+ * arena.
+ */
+export function registerExternalFree(
+  mbufs: Mbufs,
+  id: number,
+  name: string,
+  callback: ExternalFree,
+): void {
+  if (!Number.isInteger(id) || id < 1 || id > EXTERNAL_FREE_MAX) {
+    throw new ArgumentError(`registerExternalFree: id ${id} is not from 1 to ${EXTERNAL_FREE_MAX}`);
+  }
+  if (typeof name !== 'string' || name === '' || typeof callback !== 'function') {
+    throw new ArgumentError(`registerExternalFree: id ${id} needs a name and a function`);
+  }
+  const hash = hashName(name);
+  const seen = Atomics.compareExchange(mbufs.words, mbufs.root + NAMES + id, 0, hash);
+  if (seen !== 0 && seen !== hash) {
+    throw new ExternalFreeError(`registerExternalFree: id ${id} has another name than '${name}'`);
+  }
+  mbufs.externalFrees[id] = callback;
+}
+
+/** Throws ExternalFreeError unless this thread can run the callback of `holder`, if it has one. */
+export function requireExternalFree(mbufs: Mbufs, holder: Address): void {
+  const id = mbufs.words[(holder >> 2) + mbufs.ext + FREE]!;
+  if (id !== 0 && mbufs.externalFrees[id] === undefined) {
+    throw new ExternalFreeError(
+      `m_free: CPU ${mbufs.cpu.number} has not registered ext_free ${id} of mbuf ${holder}`,
+    );
+  }
+}
+
+/** Runs the callback of `holder`; keeps what it throws for `throwCallbackError`. */
+export function runExternalFree(mbufs: Mbufs, holder: Address): void {
+  const { words, longs } = mbufs;
+  const id = words[(holder >> 2) + mbufs.ext + FREE]!;
+  if (id === 0) return;
+  longs[(mbufs.statistics + EXTERNAL_FREES) >> 1]! += 1n;
+  try {
+    const result: unknown = mbufs.externalFrees[id]!(holder, mbufs);
+    if (result instanceof Promise) {
+      result.catch(() => {}); // the promise itself is the error that is reported
+      throw new ExternalFreeError(`ext_free ${id} returned a promise; it must be synchronous`);
+    }
+  } catch (error) {
+    mbufs.callbackErrors.push(error);
+  }
+}
+
+/** Throws the first error that callbacks left, if any, and forgets the others. */
+export function throwCallbackError(mbufs: Mbufs): void {
+  if (mbufs.callbackErrors.length === 0) return;
+  const [error] = mbufs.callbackErrors.splice(0);
+  throw error;
+}
+
+/** 31-bit FNV-1a, never 0. */
+function hashName(name: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 1) | 1;
+}

@@ -1,0 +1,160 @@
+/**
+ * References to external storage: `mb_dupcl` and `mb_free_ext`.
+ *
+ * The count lives in the mbuf that the storage was first attached to, its *holder*. When the
+ * holder's own user frees it while others still share, it stays allocated, *parked*, until the last
+ * reference goes. All users point directly at the holder, so a count is never moved.
+ *
+ * Storage that was never shared needs no atomic. The private byte `shared` says so:
+ * - it is set by `addReference`, in both mbufs, and by every EXTREF and RXRING attach;
+ * - it is cleared by attach, by the packet dtor, and by the holder's owner that has loaded 1;
+ * - while it is clear, its mbuf is the holder and only user, and nobody reads the count.
+ * The first share stores 1 and adds; nobody else can know the storage then, so the store is no race.
+ *
+ * Why each drop is right: only who holds a reference can add one, so a count of 1 is final. The
+ * release is one fetch-and-subtract (SeqCst): exactly one user sees the last reference go, and it
+ * sees everything the others wrote before they dropped theirs. Whoever did not get the last one
+ * touches the holder no more: another CPU may already have recycled it.
+ */
+
+import { type Address, refcountAdd, refcountInit, refcountRelease } from '@umbuf/memory';
+import { M_EXT } from '../constants.ts';
+import { ExternalStorageError } from '../errors.ts';
+import { ExtFlag, ExtType } from '../freebsd-flags.ts';
+import { ExternalRecord, MbufStatistics } from '../layout.ts';
+import type { Mbufs } from '../mbufs.ts';
+import { countWord, FLAGS, SHARED, TYPE } from '../segment.ts';
+import { requireExternalFree, runExternalFree } from './callbacks.ts';
+
+const HOLDER = ExternalRecord.fields.holder.at;
+const BUF = ExternalRecord.fields.buf.at;
+const SIZE = ExternalRecord.fields.size.at;
+const EXT_TYPE = ExternalRecord.fields.type.at;
+const FREE = ExternalRecord.fields.free.at;
+const ARG1 = ExternalRecord.fields.arg1.at;
+const ARG2 = ExternalRecord.fields.arg2.at;
+const COUNTER = ExternalRecord.fields.counter.at;
+const EMBREF = ExtFlag.EXT_FLAG_EMBREF << 8;
+
+const PARKED = MbufStatistics.fields.parked.at;
+const REFERENCES = MbufStatistics.fields.references.at;
+const RELEASES = MbufStatistics.fields.releases.at;
+
+/**
+ * Makes `n`, which has no external storage, a user of m's (mb_dupcl). The single place that raises
+ * a count by one. m_data and m_len of `n` are the caller's to set. Throws ExternalStorageError when
+ * m has none or n has some.
+ */
+export function addReference(mbufs: Mbufs, n: Address, m: Address): void {
+  const { words, longs } = mbufs;
+  const from = m >> 2;
+  const to = n >> 2;
+  const flags = words[from + FLAGS]!;
+  if ((flags & M_EXT) === 0 || (words[to + FLAGS]! & M_EXT) !== 0) {
+    throw new ExternalStorageError(
+      `mb_dupcl: mbuf ${m} must have external storage, and ${n} must have none`,
+    );
+  }
+  const count = countWord(mbufs, m);
+  if (words[from + SHARED] === 0) {
+    words[from + SHARED] = 1;
+    refcountInit(words, count, 1);
+  }
+  refcountAdd(words, count);
+  words[to + SHARED] = 1;
+  words[to + FLAGS]! |= flags & mbufs.sharedFlags;
+  const source = from + mbufs.ext;
+  const target = to + mbufs.ext;
+  const type = words[source + EXT_TYPE]!;
+  words[target + HOLDER] = words[source + HOLDER]!;
+  words[target + BUF] = words[source + BUF]!;
+  words[target + SIZE] = words[source + SIZE]!;
+  words[target + EXT_TYPE] = type & ~EMBREF;
+  if ((type & 0xff) === ExtType.EXT_EXTREF) {
+    words[target + FREE] = words[source + FREE]!;
+    words[target + ARG1] = words[source + ARG1]!;
+    words[target + ARG2] = words[source + ARG2]!;
+    words[target + COUNTER] = words[source + COUNTER]!;
+    words[target + HOLDER] = n;
+  }
+  longs[(mbufs.statistics + REFERENCES) >> 1]! += 1n;
+}
+
+/**
+ * Frees `m`, which has M_EXT, and drops its reference (mb_free_ext). Its share of the type statistic
+ * is gone already. No atomic while `shared` is clear. Throws before anything was changed when this
+ * thread lacks the ext_free callback, or when m is M_NOFREE with storage that has its own mbuf.
+ */
+export function freeExternal(mbufs: Mbufs, m: Address): void {
+  const { words, longs } = mbufs;
+  const base = m >> 2;
+  const holder = words[base + mbufs.ext + HOLDER]! as Address;
+  if (words[base + SHARED] === 0) {
+    words[base + TYPE] = 0;
+    releaseStorage(mbufs, m);
+    return;
+  }
+  // The mbuf may live inside its storage: nothing of it is read after the storage is released.
+  const noFree = (words[base + FLAGS]! & mbufs.noFreeFlag) !== 0;
+  const external = (words[base + mbufs.ext + EXT_TYPE]! & 0xff) === ExtType.EXT_EXTREF;
+  const count = countWord(mbufs, m);
+  words[base + TYPE] = 0; // before the drop: afterwards a holder is not ours to write
+  const last = refcountRelease(words, count);
+  longs[(mbufs.statistics + RELEASES) >> 1]! += 1n;
+  if (external) {
+    if (last) runExternalFree(mbufs, m);
+    if (!noFree) mbufs.zones.mbuf.free(m);
+    return;
+  }
+  if (last) {
+    if (holder !== m) words[mbufs.statistics + PARKED]! -= 1;
+    releaseStorage(mbufs, holder);
+  } else if (holder === m) {
+    words[mbufs.statistics + PARKED]! += 1;
+  }
+  if (holder !== m) mbufs.zones.mbuf.free(m);
+}
+
+/** Throws what makes the free of `m`, which has M_EXT, impossible. Changes nothing. */
+export function checkFreeExternal(mbufs: Mbufs, m: Address): void {
+  const { words } = mbufs;
+  const ext = (m >> 2) + mbufs.ext;
+  const type = words[ext + EXT_TYPE]! & 0xff;
+  requireExternalFree(mbufs, words[ext + HOLDER]! as Address);
+  if (
+    (words[(m >> 2) + FLAGS]! & mbufs.noFreeFlag) !== 0 &&
+    type !== ExtType.EXT_EXTREF &&
+    type !== ExtType.EXT_RXRING
+  ) {
+    throw new ExternalStorageError(`m_free: M_NOFREE mbuf ${m} has storage of type ${type}`);
+  }
+}
+
+/** The last reference is gone: gives the storage back by its type, and its holder with it. */
+function releaseStorage(mbufs: Mbufs, holder: Address): void {
+  const { words, zones } = mbufs;
+  const ext = (holder >> 2) + mbufs.ext;
+  const type = words[ext + EXT_TYPE]! & 0xff;
+  switch (type) {
+    case ExtType.EXT_PACKET:
+      zones.packet.free(holder); // with its cluster attached; the dtor clears `shared`
+      return;
+    case ExtType.EXT_CLUSTER:
+      zones.cluster.free(words[ext + BUF]! as Address);
+      break;
+    case ExtType.EXT_JUMBOP:
+      zones.jumboPage.free(words[ext + BUF]! as Address);
+      break;
+    case ExtType.EXT_JUMBO9:
+      zones.jumbo9.free(words[ext + BUF]! as Address);
+      break;
+    case ExtType.EXT_JUMBO16:
+      zones.jumbo16.free(words[ext + BUF]! as Address);
+      break;
+    case ExtType.EXT_RXRING:
+      return; // storage and mbuf are the ring's
+    default:
+      runExternalFree(mbufs, holder);
+  }
+  zones.mbuf.free(holder);
+}
