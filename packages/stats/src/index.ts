@@ -1,1 +1,20 @@
-export {};
+/** `@umbuf/stats`: per-CPU statistics over shared memory. See docs/architecture/layers.md. */
+
+export {
+  type Counter,
+  counterAdd,
+  counterFetch,
+  counterFetchCpu,
+  counterIncrement,
+} from './counter.ts';
+export {
+  type CounterDescription,
+  type CounterSet,
+  createCounters,
+  findCounters,
+  listCounters,
+  SET_COUNTERS_MAX,
+} from './counter-set.ts';
+export { CounterSetRecord, LINE_COUNTERS } from './layout.ts';
+export { type Statistic, StatisticRegistry, type StatisticValue } from './registry.ts';
+export { differenceOf, type Snapshot, type SnapshotDifference, takeSnapshot } from './snapshot.ts';
