@@ -48,7 +48,7 @@ export function copyback(
   if (m === NULL) return true;
   const count = requireWrite(mbufs, 'm_copyback', m, off, len);
   requireBytes(mbufs, 'm_copyback', source, count);
-  requireWritable(mbufs, m, off, count);
+  if (count > 0) requireWritable(mbufs, m, off, count);
   return extendAndWrite(mbufs, m, off, count, source);
 }
 
@@ -278,7 +278,7 @@ function requireWrite(
   requireInt32(operation, 'off', off);
   requireInt32(operation, 'len', len);
   mbufs.checkChain(operation, m);
-  const count = len === mbufs.copyAll ? length(mbufs, m) - off : len;
+  const count = len === mbufs.copyAll ? Math.max(0, length(mbufs, m) - off) : len;
   if (off < 0 || count < 0 || off + count > 0x7fffffff) {
     throw new ChainRangeError(`${operation}: off ${off}, len ${len}`);
   }

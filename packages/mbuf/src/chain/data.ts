@@ -14,6 +14,7 @@ import {
   NEXT,
   packetLength,
   requireInt32,
+  requireLength,
   setPacketLength,
   sumLengths,
 } from '../segment.ts';
@@ -58,7 +59,8 @@ export function copydata(mbufs: Mbufs, m: Address, off: number, len: number, tar
 /**
  * Calls `callback(address, length)` for each piece of the range, also, with length 0, for empty mbufs
  * inside it (m_apply). The first result that is neither 0 nor undefined ends the walk and is
- * returned; else 0. Throws ChainRangeError before the first call when the range leaves the chain.
+ * returned; else 0. Throws ChainRangeError where the chain ends before the range does; the pieces
+ * before have been called for then.
  */
 export function apply(
   mbufs: Mbufs,
@@ -68,20 +70,27 @@ export function apply(
   callback: (address: Address, length: number) => number | void,
 ): number {
   const { words } = mbufs;
-  requireRange(mbufs, 'm_apply', m, off, len);
+  requireLength('m_apply', 'off', off);
+  requireLength('m_apply', 'len', len);
+  mbufs.checkChain('m_apply', m);
   let at: number = m;
   let skip = off;
-  while (skip > 0 && skip >= words[(at >> 2) + LEN]!) {
+  while (at !== NULL && skip > 0 && skip >= words[(at >> 2) + LEN]!) {
     skip -= words[(at >> 2) + LEN]!;
     at = words[(at >> 2) + NEXT]!;
   }
-  for (let left = len; left > 0; ) {
+  for (let left = len; left > 0 || skip > 0; at = words[(at >> 2) + NEXT]!) {
+    if (at === NULL) {
+      throw new ChainRangeError(
+        `m_apply: m != NULL: the chain ends ${left + skip} bytes too early`,
+      );
+    }
+    if (left === 0) break;
     const piece = Math.min(left, words[(at >> 2) + LEN]! - skip);
     const result = callback((words[(at >> 2) + DATA]! + skip) as Address, piece);
     if (result !== undefined && result !== 0) return result;
     left -= piece;
     skip = 0;
-    at = words[(at >> 2) + NEXT]!;
   }
   return 0;
 }

@@ -6,7 +6,7 @@ import { MCLBYTES } from '../constants.ts';
 import { FreebsdType } from '../freebsd-flags.ts';
 import type { Mbufs } from '../mbufs.ts';
 import { DATA, LEN, NEXT, packetLength } from '../segment.ts';
-import { copydata, requireRange } from './data.ts';
+import { copydata } from './data.ts';
 import { dupPkthdr, requirePacketHeader } from './header.ts';
 
 /**
@@ -16,16 +16,19 @@ import { dupPkthdr, requirePacketHeader } from './header.ts';
  */
 export function defrag(mbufs: Mbufs, m: Address, how: number): Address {
   requirePacketHeader(mbufs, 'm_defrag', m);
-  requireRange(mbufs, 'm_defrag', m, 0, packetLength(mbufs, m));
+  mbufs.checkChain('m_defrag', m);
   const copy = mbufs.gethdr(how, FreebsdType.MT_DATA);
   if (copy === NULL) return NULL;
   dupPkthdr(mbufs, copy, m);
-  if (copyInto(mbufs, copy, m, packetLength(mbufs, m))) {
-    mbufs.freem(m);
-    return copy;
+  let done = false;
+  try {
+    done = copyInto(mbufs, copy, m, packetLength(mbufs, m));
+  } finally {
+    if (!done) mbufs.freem(copy);
   }
-  mbufs.freem(copy);
-  return NULL;
+  if (!done) return NULL;
+  mbufs.freem(m);
+  return copy;
 }
 
 /** Copies `total` bytes of `m` into `copy` and mbufs added behind it; false on exhaustion. */

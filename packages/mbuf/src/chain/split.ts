@@ -2,6 +2,7 @@
 
 import { type Address, NULL } from '@umbuf/memory';
 import { M_EXT } from '../constants.ts';
+import { ChainRangeError } from '../errors.ts';
 import { addReference } from '../external/reference.ts';
 import { PacketHeader } from '../layout.ts';
 import type { Mbufs } from '../mbufs.ts';
@@ -13,7 +14,7 @@ import {
   LEN,
   NEXT,
   packetLength,
-  requireLength,
+  requireInt32,
   setPacketLength,
   TYPE,
 } from '../segment.ts';
@@ -22,13 +23,15 @@ import { claimFrom } from './header.ts';
 const RCVIF = PacketHeader.fields.rcvif.at;
 
 /**
- * Cuts the chain after `len` bytes and returns the tail (m_split). NULL when the chain is shorter or
- * memory is exhausted, with nothing changed; for a chain without packet header also when there is no
+ * Cuts the chain after `len` bytes and returns the tail (m_split). NULL when the chain is shorter (a
+ * negative `len` counts as huge; -1 throws) or memory is exhausted, with nothing changed; for a chain without packet header also when there is no
  * tail. With a packet header the tail gets one too (length and interface only), even at the very end.
  */
 export function split(mbufs: Mbufs, m: Address, len: number, how: number): Address {
-  requireLength('m_split', 'len', len);
+  requireInt32('m_split', 'len', len);
+  if (len === -1) throw new ChainRangeError('m_split: len0 != M_COPYALL');
   mbufs.checkChain('m_split', m);
+  if (len < 0) return NULL;
   return splitChain(mbufs, m, len, how, true);
 }
 

@@ -64,13 +64,13 @@ function attach(view: AttachView, m: Address, buf: Address, size: number, type: 
 /**
  * Attaches a 2 KiB cluster (m_clget, MCLGET). False when there is none: nothing has changed. m_len
  * stays; m_data moves to the cluster. With M_NOWAIT an empty cluster zone is refilled once from the
- * packet zone's caches.
+ * packet zone's caches (FreeBSD only).
  */
 export function clget(mbufs: Mbufs, m: Address, how: number): boolean {
   requireNoStorage(mbufs, 'm_clget', m);
   const { cluster } = mbufs.zones;
   if (cluster.alloc(how, m) !== NULL) return true;
-  if ((how & M_NOWAIT) === 0) return false;
+  if ((how & M_NOWAIT) === 0 || !mbufs.packetZone) return false;
   mbufs.drainPackets();
   return cluster.alloc(how, m) !== NULL;
 }
