@@ -50,6 +50,7 @@ import {
   takeGrant,
   withdrawSleeper,
 } from '../src/sync/limit-sleep.ts';
+import { CellState } from '../src/sync/wait-cell.ts';
 
 let arena: Arena;
 let cpus: Cpu[];
@@ -259,6 +260,32 @@ describe('sleepers', () => {
     expect(checkLimit(a, limit)).toEqual([]);
   });
 
+  it('that give up in the moment of their grant leave the units to the next', () => {
+    const [a, b, c] = cpus as [Cpu, Cpu, Cpu];
+    const slot = reserveSlot(a);
+    reserveUnits(a, limit, 4, slot);
+    const first = registerSleeper(b, limit, 1);
+    const second = registerSleeper(c, limit, 1);
+    // The window: the units are counted for b, whose cell is about to be granted.
+    const compareExchange = Atomics.compareExchange;
+    let struck = false;
+    const spy = vi.spyOn(Atomics, 'compareExchange').mockImplementation(((
+      ...args: [never, number, 0, 0]
+    ) => {
+      if (!struck && args[1] === first) {
+        struck = true;
+        abandonCell(b, first);
+      }
+      return compareExchange(...(args as [never, 0, 0, 0]));
+    }) as unknown as typeof Atomics.compareExchange);
+    releaseUnits(a, limit, 1, slot);
+    spy.mockRestore();
+    expect(struck).toBe(true);
+    expect(takeGrant(c, limit, second, reserveSlot(c))).toBe(1);
+    expect(limitCount(arena, limit)).toBe(4);
+    expect(checkLimit(a, limit)).toEqual([]);
+  });
+
   it('are all granted by a raised maximum as far as it reaches', () => {
     const [a, b, c, d] = cpus as [Cpu, Cpu, Cpu, Cpu];
     reserveUnits(a, limit, 4, reserveSlot(a));
@@ -445,6 +472,18 @@ describe('recovery', () => {
     registerSleeper(next, limit, 1);
     recoverLimit(a, limit, b.number, b.incarnation);
     expect(limitSleepers(arena, limit)).toBe(1);
+    expect(checkLimit(a, limit)).toEqual([]);
+  });
+
+  it('frees the cell of a dead sleeper in the middle of the queue', () => {
+    setUp(1, 2);
+    const [a, b, c] = cpus as [Cpu, Cpu, Cpu];
+    reserveUnits(a, limit, 1, reserveSlot(a));
+    registerSleeper(b, limit, 1);
+    const gone = registerSleeper(c, limit, 1);
+    markDead(a, c.number, c.incarnation);
+    recoverLimit(a, limit, c.number, c.incarnation);
+    expect(arena.words[gone]).toBe(CellState.free);
     expect(checkLimit(a, limit)).toEqual([]);
   });
 

@@ -38,7 +38,7 @@ export class StatisticRegistry {
   /** Removes a path and everything below it; returns how many. */
   remove(path: string): number {
     let removed = 0;
-    for (const each of [...this.#statistics.keys()]) {
+    for (const each of this.#statistics.keys()) {
       if (isAtOrBelow(each, path) && this.#statistics.delete(each)) removed++;
     }
     return removed;

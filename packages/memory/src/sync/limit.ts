@@ -43,7 +43,7 @@ export function reserveUnits(cpu: Cpu, limit: number, n: number, slot: number): 
   const items = limit + ITEMS;
   for (;;) {
     const seen = Atomics.load(words, items);
-    if ((seen & SLEEPERS) !== 0) return 0;
+    // The bit "sleepers exist" makes `seen` larger than any maximum: no room then.
     const room = Atomics.load(words, limit + MAX) - seen;
     if (room <= 0) return 0;
     const units = n < room ? n : room;
