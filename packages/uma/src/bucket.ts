@@ -6,12 +6,12 @@
  * word says how many of its items the zone's zinit has seen; the rest go to the keg without zfini.
  */
 
-import { HandKind, releaseSlot, reserveSlot } from '@umbuf/memory';
+import { HandKind } from '@umbuf/memory';
 import { bucketAllocRow } from './bucket-ladder.ts';
 import { pushSlot } from './cache-slow.ts';
 import { InternalFlag, M_NOWAIT } from './flags.ts';
 import { kegImport, kegRelease } from './keg.ts';
-import { BucketHeader, CacheRecord, CallbackBit, Hand, ZoneRecord } from './layout.ts';
+import { BucketHeader, CacheRecord, CallbackBit, Hand, ItemState, ZoneRecord } from './layout.ts';
 import type { Uma } from './uma.ts';
 import { runInit, runZfini } from './zone-callbacks.ts';
 import { cpuDomain, zoneCache } from './zone-domain.ts';
@@ -64,7 +64,7 @@ export function freeBucket(uma: Uma, slot: number, cookie: number): void {
   // straight: from here on the slot holds an item of the bucket zone
   words[slot + 1] = words[slot + 1]! << 2;
   words[slot + 2] = rowZone;
-  words[slot + 3] = 0;
+  words[slot + 3] = ItemState.whole;
   words[slot] = Hand.item;
   // end
   pushSlot(uma, zoneCache(rowZone, uma.cpu.number), slot, guard);
@@ -119,22 +119,19 @@ function spareFits(uma: Uma, zone: number, spare: number, size: number): boolean
   );
 }
 
-/** zinit for every item of the bucket; on the first refusal the rest goes back to the keg. */
+/**
+ * zinit for every item of the bucket; on the first refusal the rest goes back to the keg. On a
+ * throw too, by the repair of the slot: `more` tells which items zinit has seen.
+ */
 function initItems(uma: Uma, zone: number, slot: number, flags: number): void {
   const { words } = uma;
   const bucket = words[slot + 1]!;
   const count = words[bucket + COUNT]!;
   for (let index = 0; index < count; index++) {
-    const item = words[bucket + BucketHeader.words + index]!;
-    let refused = true;
-    try {
-      refused = runInit(uma, zone, 'zinit', item, flags);
-    } finally {
-      // On a throw too: what zinit has not seen goes to the keg, what it has stays in the slot,
-      // which the slow path above puts in order before it rethrows.
-      if (refused) kegRelease(uma, words[zone + Z.keg.at]!, slot, index);
+    if (runInit(uma, zone, 'zinit', words[bucket + BucketHeader.words + index]!, flags)) {
+      kegRelease(uma, words[zone + Z.keg.at]!, slot, index);
+      return;
     }
-    if (refused) return;
     words[slot + 3] = index + 1;
   }
 }
@@ -155,12 +152,4 @@ export function drainBucket(uma: Uma, slot: number): void {
     }
   }
   kegRelease(uma, words[zone + Z.keg.at]!, slot, 0);
-}
-
-/** A void slot for the length of `work`; for callers outside the cache's own paths. */
-export function withSlot<T>(uma: Uma, work: (slot: number) => T): T {
-  const slot = reserveSlot(uma.cpu);
-  const result = work(slot);
-  releaseSlot(uma.cpu, slot);
-  return result;
 }

@@ -11,16 +11,18 @@
 import {
   type Address,
   checkpoint,
+  type Cpu,
+  HAND_SLOT_WORDS,
   HandKind,
   LockBusyError,
   NULL,
-  releaseSlot,
   reserveSlot,
 } from '@umbuf/memory';
 import { allocBucket, drainBucket, fillBucket, freeBucket } from './bucket.ts';
 import { InternalFlag } from './flags.ts';
+import { fail, giveBack, giveBackTo, handHeight } from './hands.ts';
 import { allocItem, freeItem } from './item.ts';
-import { BucketHeader, CacheRecord, Feature, Hand, ZoneRecord } from './layout.ts';
+import { BucketHeader, CacheRecord, Feature, Hand, ItemState, ZoneRecord } from './layout.ts';
 import type { Uma } from './uma.ts';
 import { cpuDomain, fetchBucket, putBucket, raisePeak } from './zone-domain.ts';
 
@@ -49,23 +51,37 @@ export function allocSlow(uma: Uma, cache: number, flags: number, argument: numb
     swapBuckets(words, cache);
     return uma.operations.alloc(cache, flags, argument);
   }
-  checkpoint(cpu);
   const zone = words[cache + ZONE]!;
-  // For a bucket zone the argument is the recursion guard (1.6), for others the ctor's.
-  const cookie = (words[zone + FLAGS]! & InternalFlag.BUCKET) !== 0 ? argument : 0;
+  // Bucket zones allocate inside other operations, their own answers to requests among them: no
+  // request is answered here, no error reported. Their argument is the recursion guard (1.6).
+  const inner = (words[zone + FLAGS]! & InternalFlag.BUCKET) !== 0;
+  const cookie = inner ? argument : 0;
+  const height = handHeight(cpu);
   longs[(cache + C.refills.at) >> 1]! += 1n;
   try {
+    if (!cpu.mayBlock && height > DEFERRED_MAX) return failed(uma, cache, inner);
+    if (!inner) checkpoint(cpu);
     // Ends: a refill that returns true loaded at least one item; others can take items away only
     // while we wait inside it, and each time they do they made progress.
     while (refill(uma, zone, cache, flags, cookie)) {
       if (words[cache + ALLOC_COUNT]! > 0) return uma.operations.alloc(cache, flags, argument);
     }
-    return allocItem(uma, zone, cache, flags, argument);
+    const item = allocItem(uma, zone, cache, flags, argument);
+    if (item !== NULL) return item;
   } catch (error) {
-    if (!(error instanceof LockBusyError)) throw error;
-    longs[(cache + C.fails.at) >> 1]! += 1n;
-    return NULL;
+    if (!(error instanceof LockBusyError) || cpu.mayBlock) fail(uma, height, error);
+    // What is in hand goes back when the CPU leaves.
+    giveBackTo(cpu, height);
+    return failed(uma, cache, inner);
   }
+  if (!inner) uma.rethrow();
+  return NULL;
+}
+
+function failed(uma: Uma, cache: number, inner: boolean): Address {
+  uma.longs[(cache + C.fails.at) >> 1]! += 1n;
+  if (!inner) uma.rethrow();
+  return NULL;
 }
 
 /** `push` with no room in the alloc bucket. The item's dtor has run. */
@@ -80,25 +96,40 @@ export function freeSlow(uma: Uma, cache: number, item: number): void {
     uma.operations.push(cache, item);
     return;
   }
+  checkDeferred(cpu);
   const slot = reserveSlot(cpu);
   // straight
   words[slot + 1] = item;
   words[slot + 2] = words[cache + ZONE]!;
+  words[slot + 3] = ItemState.whole;
   words[slot] = Hand.item;
   // end
-  if (!cpu.mayBlock && words[cpu.handTop]! > DEFERRED_MAX) {
-    words[slot] = HandKind.none;
-    releaseSlot(cpu, slot);
-    throw new LockBusyError(`CPU ${cpu.number}: too many deferred frees; free in a later job`);
-  }
-  checkpoint(cpu);
+  putItem(uma, cache, slot);
+}
+
+/** Throws `LockBusyError`, with nothing changed, when the hands are full of deferred frees. */
+export function checkDeferred(cpu: Cpu): void {
+  if (cpu.mayBlock || cpu.words[cpu.handTop]! <= DEFERRED_MAX) return;
+  throw new LockBusyError(`CPU ${cpu.number}: too many deferred frees; free in a later job`);
+}
+
+/**
+ * The end of every free that is not the fast one: the item in the top slot `slot` (its dtor has
+ * run) goes into the cache or to the keg, the slot is given back, and what callbacks threw is
+ * rethrown. A busy lock defers the rest of it until the CPU leaves.
+ */
+export function putItem(uma: Uma, cache: number, slot: number): void {
+  const { words, cpu } = uma;
+  const height = (slot - cpu.hand) / HAND_SLOT_WORDS;
   try {
+    if (words[cache + ALLOC_COUNT] === words[cache + ALLOC_ENTRIES]) checkpoint(cpu);
     pushSlot(uma, cache, slot, 0);
+    giveBack(cpu, slot);
   } catch (error) {
-    if (!(error instanceof LockBusyError)) throw error;
-    return; // the slots stay filled; settleHand finishes the free
+    if (!(error instanceof LockBusyError) || cpu.mayBlock) fail(uma, height, error);
+    giveBackTo(cpu, height);
   }
-  releaseSlot(cpu, slot);
+  uma.rethrow();
 }
 
 /**
@@ -164,7 +195,7 @@ function refill(uma: Uma, zone: number, cache: number, flags: number, cookie: nu
     // A callback of ours used the zone meanwhile and left a bucket: it goes to the queue.
     if (words[slot] !== HandKind.none) storeBucket(uma, zone, domain, slot, false, cookie);
   }
-  releaseSlot(cpu, slot);
+  giveBack(cpu, slot);
   return got;
 }
 
@@ -188,7 +219,7 @@ function flush(uma: Uma, zone: number, cache: number, cookie: number): boolean {
     // The allocation of the bucket used this zone and loaded one itself: ours is not needed.
     if (words[fresh] !== HandKind.none) freeBucket(uma, fresh, cookie);
   }
-  releaseSlot(cpu, old);
+  giveBack(cpu, old);
   return got;
 }
 

@@ -102,14 +102,11 @@ function writeKeg(uma: Uma, keg: number, zone: number, parts: KegParts): void {
   let flags = parts.flags;
   const own = flags & (InternalFlag.INTERNAL | InternalFlag.BUCKET);
   const callbacks = callbackBits(definition);
+  const itemCallbacks = CallbackBit.init | CallbackBit.fini | CallbackBit.zinit | CallbackBit.zfini;
   const untouched = ZoneFlag.ZINIT | ZoneFlag.NOTOUCH | ZoneFlag.NOFREE;
-  // INVARIANTS kernels inject trash init and fini where the zone has neither (spec 3.1).
-  if (
-    invariants &&
-    own === 0 &&
-    (flags & untouched) === 0 &&
-    (callbacks & (CallbackBit.init | CallbackBit.fini)) === 0
-  ) {
+  // INVARIANTS kernels inject trash init and fini where the zone has neither (spec 3.1). A primary
+  // zone with zinit keeps state in cached items, which trash would take for a write after free.
+  if (invariants && own === 0 && (flags & untouched) === 0 && (callbacks & itemCallbacks) === 0) {
     flags |= InternalFlag.TRASH;
   }
   const layout = kegLayout({

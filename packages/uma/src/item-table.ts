@@ -7,12 +7,11 @@
  * it is known to be stale even after the page has changed kegs.
  */
 
-import { type Address, PAGE_SHIFT } from '@umbuf/memory';
+import { type Address, kegOfPage, PAGE_SHIFT, slabOfPage } from '@umbuf/memory';
 import { DoubleFreeError, UnalignedFreeError, WrongZoneError } from './errors.ts';
 import { slabOfItem } from './keg.ts';
 import { ItemEntry, KegRecord, SlabHeader, ZoneRecord } from './layout.ts';
 import type { Uma } from './uma.ts';
-import { kegOfPage } from '@umbuf/memory';
 
 const STATE = ItemEntry.fields.state.at;
 const HOLDER = ItemEntry.fields.holder.at;
@@ -88,7 +87,7 @@ export function adoptItem(uma: Uma, zone: number, item: Address): void {
 }
 
 /**
- * The entry of an address that a user gives, checked: inside the arena, in a page of the zone's
+ * Word index of the entry of an address that a user gives, checked: inside the arena, in a page of the zone's
  * keg, at an item's start, live. Throws `WrongZoneError`, `UnalignedFreeError` or
  * `DoubleFreeError`; every word on the way is read by `Atomics` or never changes while the keg
  * holds the page. (A page that leaves the keg between the look-up and the reads can only be that
@@ -106,14 +105,20 @@ export function checkedEntry(uma: Uma, zone: number, item: unknown): number {
   if (kegOfPage(arena, address) !== keg << 2) {
     throw new WrongZoneError(`${where}: item ${address} did not belong to the zone`);
   }
-  const slab = slabOfItem(uma, keg, address);
+  // By the page map: masking an address that is no item's start may miss the header.
+  const slab = slabOfPage(arena, address) >> 2;
   const offset = address - words[slab + DATA]!;
   const rsize = words[keg + KegRecord.fields.rsize.at]!;
-  if (offset % rsize !== 0 || offset / rsize >= words[keg + KegRecord.fields.ipers.at]!) {
+  if (
+    offset < 0 ||
+    offset % rsize !== 0 ||
+    offset / rsize >= words[keg + KegRecord.fields.ipers.at]!
+  ) {
     throw new UnalignedFreeError(`${where}: unaligned free of ${address} (item size ${rsize})`);
   }
   const entry = itemEntry(uma, keg, address);
-  if (entry !== 0 && !isLive(uma, entry)) {
+  // No table: the slab is being destroyed, so the item was free.
+  if (entry === 0 || !isLive(uma, entry)) {
     throw new DoubleFreeError(`${where}: duplicate free of ${address}`);
   }
   return entry;

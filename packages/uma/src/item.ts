@@ -3,15 +3,25 @@
  * and the way past the cache for single items (2.5, 2.8).
  */
 
-import { type Address, HandKind, NULL, Panic, releaseSlot, reserveSlot } from '@umbuf/memory';
+import { type Address, HAND_SLOT_WORDS, HandKind, NULL, Panic, reserveSlot } from '@umbuf/memory';
+import { checkDeferred, putItem } from './cache-slow.ts';
 import { trashFill, trashVerify } from './debug.ts';
 import { DoubleFreeError } from './errors.ts';
 import { M_ZERO } from './flags.ts';
+import { fail, giveBack, undo } from './hands.ts';
 import { checkedEntry, itemEntry, markFree, markLive } from './item-table.ts';
 import { kegRelease, kegTake } from './keg.ts';
-import { BucketHeader, CacheRecord, CallbackBit, Feature, Hand, ZoneRecord } from './layout.ts';
+import {
+  BucketHeader,
+  CacheRecord,
+  CallbackBit,
+  Feature,
+  Hand,
+  ItemState,
+  ZoneRecord,
+} from './layout.ts';
 import type { Uma } from './uma.ts';
-import { noPromise, openedZone, refusal, runInit, runZfini } from './zone-callbacks.ts';
+import { runCtor, runDtor, runInit, runZfini } from './zone-callbacks.ts';
 import { cpuDomain } from './zone-domain.ts';
 
 const Z = ZoneRecord.fields;
@@ -33,17 +43,19 @@ export function allocWithFeatures(
   // straight
   words[slot + 1] = words[words[cache + C.allocBucket.at]! + BucketHeader.words - 1 + count]!;
   words[slot + 2] = words[cache + C.zone.at]!;
+  words[slot + 3] = ItemState.whole;
   words[slot] = Hand.item;
   words[cache + C.allocCount.at] = count - 1;
-  // end
   longs[(cache + C.allocs.at) >> 1]! += 1n;
+  // end
   return finishAlloc(uma, cache, slot, flags, argument);
 }
 
 /**
- * `item_ctor`: the item in hand slot `slot` (the top one) becomes the caller's. NULL when the
- * ctor refused: the item has gone back as by a free, counted as one (defect D1 of the kernel
- * built right). A throwing ctor is rethrown after the same.
+ * `item_ctor`: the item in hand slot `slot` becomes the caller's. NULL when the ctor refused: the
+ * item has gone back by zone fini and the keg, counted as a free (defect D1 of the kernel built
+ * right). A throwing ctor is rethrown after the same. At a returned item nothing stands between
+ * the end of the straight line and the caller.
  */
 export function finishAlloc(
   uma: Uma,
@@ -52,79 +64,93 @@ export function finishAlloc(
   flags: number,
   argument: number,
 ): Address {
-  const { words, cpu } = uma;
+  const { words, longs, cpu } = uma;
+  const { handTop } = cpu;
   const zone = words[slot + 2]!;
   const item = words[slot + 1]!;
-  const features = words[cache + C.features.at]!;
-  const size = words[zone + Z.size.at]!;
-  if ((features & Feature.trash) !== 0) trashVerify(uma, zone, item, size);
-  if ((features & Feature.ctor) !== 0) {
-    let refused = true;
-    try {
-      const opened = openedZone(uma, zone);
-      refused = refusal(
-        opened,
-        'ctor',
-        opened.definition.ctor!(opened, item as Address, argument, flags),
-      );
-    } finally {
-      if (refused) undoAlloc(uma, zone, cache, slot, features);
-    }
-    if (refused) return NULL;
+  const height = (slot - cpu.hand) / HAND_SLOT_WORDS;
+  let refused = true;
+  try {
+    refused = !construct(uma, cache, slot, flags, argument);
+    if (!refused && (flags & M_ZERO) !== 0) cpu.kernels.zero(item, words[zone + Z.size.at]!);
+  } catch (error) {
+    longs[(cache + C.fails.at) >> 1]! += 1n;
+    fail(uma, height, error);
   }
-  if ((features & Feature.items) !== 0) {
-    const entry = itemEntry(uma, words[zone + Z.keg.at]!, item);
-    if (!markLive(uma, entry)) {
-      throw new Panic(`Duplicate alloc of ${item} from zone ${uma.zoneName(zone)}`);
-    }
+  if (refused) {
+    longs[(cache + C.fails.at) >> 1]! += 1n;
+    undo(uma, height);
+    uma.rethrow();
+    return NULL;
   }
-  if ((flags & M_ZERO) !== 0) cpu.kernels.zero(item, size);
   // straight
   words[slot] = HandKind.none;
-  words[cpu.handTop]! -= 1;
+  // On a CPU that may not block the ctor may have left filled slots above this one.
+  if (words[handTop] === height + 1) words[handTop] = height;
   // end
   return item as Address;
 }
 
-/** The ctor failed: zone fini, back to the keg, counted as a free of what was counted as alloc. */
-function undoAlloc(uma: Uma, zone: number, cache: number, slot: number, features: number): void {
-  const { words, longs } = uma;
-  longs[(cache + C.fails.at) >> 1]! += 1n;
-  if ((features & Feature.trash) !== 0) trashFill(uma, words[slot + 1]!, words[zone + Z.size.at]!);
-  freeItem(uma, zone, cache, slot);
-  releaseSlot(uma.cpu, slot);
+/** Debug checks and ctor over the item in `slot`; false when the ctor refused. */
+function construct(
+  uma: Uma,
+  cache: number,
+  slot: number,
+  flags: number,
+  argument: number,
+): boolean {
+  const { words } = uma;
+  const zone = words[slot + 2]!;
+  const item = words[slot + 1]!;
+  const features = words[cache + C.features.at]!;
+  if ((features & Feature.trash) !== 0) trashVerify(uma, zone, item, words[zone + Z.size.at]!);
+  if ((features & Feature.ctor) !== 0) {
+    words[slot + 3] = ItemState.unfinished;
+    if (runCtor(uma, zone, item, argument, flags)) return false;
+    words[slot + 3] = ItemState.whole;
+  }
+  if ((features & Feature.items) !== 0) {
+    const entry = itemEntry(uma, words[zone + Z.keg.at]!, item);
+    if (!markLive(uma, entry)) {
+      // Somebody has it: it must not go back into a cache.
+      words[slot] = HandKind.none;
+      throw new Panic(`Duplicate alloc of ${item} from zone ${uma.zoneName(zone)}`);
+    }
+  }
+  return true;
 }
 
 /**
  * The longer form of `free`: checks, dtor, trash, push. Misuse throws before anything changed; a
- * throwing dtor does not stop the free and is rethrown at its end.
+ * throwing dtor does not stop the free and is rethrown at its end. The item stands in a hand slot
+ * from before its live bit is cleared, so a death in the dtor does not lose it.
  */
 export function freeWithFeatures(uma: Uma, cache: number, item: number, argument: number): void {
   if (item === NULL) return;
-  const { words } = uma;
+  const { words, cpu } = uma;
   const zone = words[cache + C.zone.at]!;
   const features = words[cache + C.features.at]!;
-  if ((features & Feature.items) !== 0) {
-    const entry = checkedEntry(uma, zone, item);
-    if (!markFree(uma, entry)) {
-      throw new DoubleFreeError(
-        `zone ${uma.zoneName(zone)}, CPU ${uma.cpu.number}: duplicate free of ${item}`,
-      );
-    }
+  const state = (features & Feature.dtor) !== 0 ? ItemState.unfinished : ItemState.whole;
+  checkDeferred(cpu);
+  const entry = (features & Feature.items) !== 0 ? checkedEntry(uma, zone, item) : 0;
+  const slot = reserveSlot(cpu);
+  // straight
+  words[slot + 1] = item;
+  words[slot + 2] = zone;
+  words[slot + 3] = state;
+  words[slot] = Hand.item;
+  // end
+  if (entry !== 0 && !markFree(uma, entry)) {
+    words[slot] = HandKind.none;
+    giveBack(cpu, slot);
+    throw new DoubleFreeError(
+      `zone ${uma.zoneName(zone)}, CPU ${cpu.number}: duplicate free of ${item}`,
+    );
   }
   if ((features & Feature.dtor) !== 0) runDtor(uma, zone, item, argument);
   if ((features & Feature.trash) !== 0) trashFill(uma, item, words[zone + Z.size.at]!);
-  uma.operations.push(cache, item);
-  uma.rethrow();
-}
-
-function runDtor(uma: Uma, zone: number, item: number, argument: number): void {
-  const opened = openedZone(uma, zone);
-  try {
-    noPromise(opened, 'dtor', opened.definition.dtor!(opened, item as Address, argument));
-  } catch (error) {
-    uma.keepError(error);
-  }
+  words[slot + 3] = ItemState.whole;
+  putItem(uma, cache, slot);
 }
 
 /** `zone_alloc_item`: one item past the cache, or NULL. */
@@ -138,34 +164,33 @@ export function allocItem(
   const { words, longs, cpu } = uma;
   const slot = reserveSlot(cpu);
   const keg = words[zone + Z.keg.at]!;
-  if (!kegTake(uma, keg, zone, slot, cpuDomain(uma, cpu.number), flags)) {
+  const took = kegTake(uma, keg, zone, slot, cpuDomain(uma, cpu.number), flags);
+  if (
+    !took ||
+    ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0 &&
+      runInit(uma, zone, 'zinit', words[slot + 1]!, flags))
+  ) {
     longs[(cache + C.fails.at) >> 1]! += 1n;
-    releaseSlot(cpu, slot);
+    if (took) kegRelease(uma, keg, slot, 0);
+    giveBack(cpu, slot);
     return NULL;
   }
-  if ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0) {
-    let refused = true;
-    try {
-      refused = runInit(uma, zone, 'zinit', words[slot + 1]!, flags);
-    } finally {
-      if (refused) {
-        longs[(cache + C.fails.at) >> 1]! += 1n;
-        kegRelease(uma, keg, slot, 0);
-        releaseSlot(cpu, slot);
-      }
-    }
-    if (refused) return NULL;
-  }
+  // straight
   longs[(cache + C.zoneAllocs.at) >> 1]! += 1n;
+  words[slot + 3] = ItemState.whole;
+  // end
   return finishAlloc(uma, cache, slot, flags, argument);
 }
 
-/** `zone_free_item` without dtor: zone fini, back to the keg; voids the slot. */
+/**
+ * `zone_free_item` without dtor: zone fini, back to the keg; voids the slot. Counts a free unless
+ * the item was never counted as allocated.
+ */
 export function freeItem(uma: Uma, zone: number, cache: number, slot: number): void {
-  const { words, longs } = uma;
+  const { words } = uma;
   if ((words[zone + Z.callbacks.at]! & CallbackBit.zfini) !== 0) {
     runZfini(uma, zone, words[slot + 1]!);
   }
-  kegRelease(uma, words[zone + Z.keg.at]!, slot, 0);
-  longs[(cache + C.zoneFrees.at) >> 1]! += 1n;
+  const counter = words[slot + 3] === ItemState.raw ? 0 : cache + C.zoneFrees.at;
+  kegRelease(uma, words[zone + Z.keg.at]!, slot, 0, counter);
 }

@@ -17,8 +17,18 @@ import {
   slabOfPage,
   unlockMutex,
 } from '@umbuf/memory';
-import { M_NOVM, M_USE_RESERVE } from './flags.ts';
-import { BucketHeader, Hand, KegDomain, KegRecord, SlabHeader } from './layout.ts';
+import { trashFill } from './debug.ts';
+import { InternalFlag, M_NOVM, M_USE_RESERVE } from './flags.ts';
+import {
+  BucketHeader,
+  Feature,
+  Hand,
+  ItemState,
+  KegDomain,
+  KegRecord,
+  SlabHeader,
+  ZoneRecord,
+} from './layout.ts';
 import { buildSlab } from './slab.ts';
 import type { Uma } from './uma.ts';
 
@@ -130,7 +140,10 @@ function takeFromSlabs(
     let word = 0;
     while (word < bitWords && words[slab + BITS + word] === 0) word++;
     const bits = words[slab + BITS + word]!;
-    if (word === bitWords) throw new Panic(`slab at ${slab * 4} is listed with no free item`);
+    if (word === bitWords) {
+      unlockMutex(cpu, record);
+      throw new Panic(`slab at ${slab * 4} is listed with no free item`);
+    }
     const bit = bits & -bits;
     const index = (word << 5) + 31 - Math.clz32(bit);
     const item = words[slab + DATA]! + index * rsize;
@@ -159,7 +172,7 @@ function takeFromSlabs(
       words[bucket + COUNT] = count + 1;
     } else {
       words[slot + 1] = item;
-      words[slot + 3] = 0;
+      words[slot + 3] = ItemState.raw;
       words[slot] = Hand.item;
     }
     // end
@@ -172,10 +185,23 @@ function takeFromSlabs(
 
 /**
  * `zone_release`: gives items back to their slabs. A bucket slot gives back the items from `keep`
- * on, last first; an item slot its item, and is void afterwards.
+ * on, last first; an item slot its item, and is void afterwards. `counter` is the word index of a
+ * 64-bit counter of items given back (0 = none), moved in the same straight line.
+ *
+ * A zone that does not trash its items on a keg that does (a secondary zone: spec 3.7) gives them
+ * back trashed, as fini and the primary zone expect them.
  */
-export function kegRelease(uma: Uma, keg: number, slot: number, keep: number): void {
-  const { words, cpu } = uma;
+export function kegRelease(
+  uma: Uma,
+  keg: number,
+  slot: number,
+  keep: number,
+  counter: number = 0,
+): void {
+  const { words, longs, cpu } = uma;
+  const trash =
+    (words[keg + K.flags.at]! & InternalFlag.TRASH) !== 0 &&
+    (words[words[slot + 2]! + ZoneRecord.fields.features.at]! & Feature.trash) === 0;
   const ipers = words[keg + K.ipers.at]!;
   const rsize = words[keg + K.rsize.at]!;
   const bucket = words[slot] === Hand.bucket ? words[slot + 1]! : 0;
@@ -183,6 +209,7 @@ export function kegRelease(uma: Uma, keg: number, slot: number, keep: number): v
   let count = bucket === 0 ? 1 : words[bucket + COUNT]!;
   for (; count > keep; count--) {
     const item = bucket === 0 ? words[slot + 1]! : words[bucket + ITEMS + count - 1]!;
+    if (trash) trashFill(uma, item, words[keg + K.size.at]!);
     const slab = slabOfItem(uma, keg, item);
     const record = kegDomain(keg, words[slab + DOMAIN]!);
     if (record !== locked) {
@@ -219,6 +246,7 @@ export function kegRelease(uma: Uma, keg: number, slot: number, keep: number): v
     }
     if (bucket !== 0) words[bucket + COUNT] = count - 1;
     else words[slot] = HandKind.none;
+    if (counter !== 0) longs[counter >> 1]! += 1n;
     // end
   }
   if (locked !== -1) unlockMutex(cpu, locked);

@@ -296,10 +296,23 @@ export const CallbackBit = { ctor: 1, dtor: 2, init: 4, fini: 8, zinit: 16, zfin
 export const Hand = {
   /** value: word index of a bucket, detail: word index of its zone, more: items that zinit saw. */
   bucket: 16,
-  /** value: address of an item whose dtor has run, detail: word index of its zone. */
+  /** value: address of an item, detail: word index of its zone, more: its `ItemState`. */
   item: 17,
   /** value: word index of a slab on no list, detail: word index of its keg, more: items initialised. */
   slab: 18,
+} as const;
+
+/**
+ * How far an item in hand has come. From `unfinished` on it is counted as allocated, so whoever
+ * puts it back counts a free.
+ */
+export const ItemState = {
+  /** Taken from the keg; zinit has not returned. Goes back to the keg as it is. */
+  raw: 0,
+  /** Its ctor or dtor has begun and not returned: fit for nothing but zone fini and the keg. */
+  unfinished: 1,
+  /** As the cache keeps items. */
+  whole: 2,
 } as const;
 
 for (const layout of [

@@ -12,19 +12,21 @@ import {
   enterCpu,
   HandKind,
   HAND_SLOT_WORDS,
-  releaseSlot,
+  lockMutex,
   reserveSlot,
+  unlockMutex,
 } from '@umbuf/memory';
 import { bucketSizeAfterReclaim, bucketSizeBeforeCpuDrain } from './bucket-ladder.ts';
 import { drainBucket, freeBucket } from './bucket.ts';
-import { ZoneFlag } from './flags.ts';
+import { InternalFlag, ZoneFlag } from './flags.ts';
+import { fail, giveBack, handHeight } from './hands.ts';
 import { CallbackBit, KegRecord, ZoneDomain, ZoneRecord } from './layout.ts';
 import { drainSlabs } from './slab.ts';
 import { type Uma, umaOf } from './uma.ts';
 import { updateWorkingSet } from './working-set.ts';
+import { mayRun } from './zone-callbacks.ts';
 import { fetchForReclaim, moveCache, zoneDomain } from './zone-domain.ts';
 import { isPrimary } from './zone-statistics.ts';
-import { lockMutex, unlockMutex } from '@umbuf/memory';
 
 const Z = ZoneRecord.fields;
 
@@ -56,27 +58,66 @@ export function reclaim(
 ): ReclaimResult {
   const { cpu, words } = uma;
   if (words[cpu.entered] === 0) enterCpu(cpu);
-  const unanswered = new Set<number>();
-  const needOpener = new Set<string>();
+  const pass: Pass = { unanswered: new Set(), needOpener: new Set() };
+  const height = handHeight(cpu);
   let slabs = 0;
-  // Bucket and slab zones have the lowest numbers and gain items from the others: last, and twice.
-  const ids = zone === undefined ? descending(uma.zoneCount()) : [words[zone + Z.id.at]!];
-  const rounds = zone === undefined ? 2 : 1;
-  for (let round = 0; round < rounds; round++) {
-    for (const id of ids) {
-      const record = uma.zoneAt(id);
-      const unmanaged = (words[record + Z.flags.at]! & ZoneFlag.UNMANAGED) !== 0;
-      if (zone === undefined && request === 'trim' && unmanaged) continue;
-      if (request === 'drain-cpu') drainCpus(uma, record, answerMs, unanswered);
-      slabs += reclaimZone(uma, record, request, needOpener);
+  try {
+    if (zone !== undefined) {
+      slabs = reclaimOne(uma, zone, request, answerMs, pass);
+    } else {
+      // Highest numbers first: the internal zones have the lowest, and gain items from the others.
+      for (let id = uma.zoneCount() - 1; id >= 0; id--) {
+        const record = uma.zoneAt(id);
+        if ((words[record + Z.flags.at]! & ZoneFlag.UNMANAGED) !== 0 && request === 'trim')
+          continue;
+        slabs += reclaimOne(uma, record, request, answerMs, pass);
+      }
+      slabs += drainInternal(uma, request, answerMs, pass);
     }
+  } catch (error) {
+    fail(uma, height, error);
   }
   uma.rethrow();
-  return { unanswered: [...unanswered], slabs, needOpener: [...needOpener] };
+  return { unanswered: [...pass.unanswered], slabs, needOpener: [...pass.needOpener] };
 }
 
-function descending(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => count - 1 - index);
+/** What one call collects. */
+interface Pass {
+  readonly unanswered: Set<number>;
+  readonly needOpener: Set<string>;
+}
+
+/** Rounds over the internal zones: they give items to each other. */
+const INTERNAL_ROUNDS = 8;
+
+/**
+ * Slab headers, item tables and buckets that the other zones gave back (2.12). They are drained
+ * whatever the request was, until a round frees no slab: a bucket that holds buckets, once
+ * drained, is itself an item of a bucket zone.
+ */
+function drainInternal(uma: Uma, request: ReclaimRequest, answerMs: number, pass: Pass): number {
+  const own = request === 'drain-cpu' ? 'drain-cpu' : 'drain';
+  let slabs = 0;
+  for (let round = 0; round < INTERNAL_ROUNDS; round++) {
+    let freed = 0;
+    for (const zones of [uma.bucketZones, uma.tableZones, uma.slabZones]) {
+      for (const zone of zones) freed += reclaimOne(uma, zone, own, answerMs, pass);
+    }
+    slabs += freed;
+    if (freed === 0) break;
+  }
+  return slabs;
+}
+
+function reclaimOne(
+  uma: Uma,
+  zone: number,
+  request: ReclaimRequest,
+  answerMs: number,
+  pass: Pass,
+): number {
+  if (request === 'drain-cpu') drainCpus(uma, zone, answerMs, pass.unanswered);
+  return reclaimZone(uma, zone, request, pass.needOpener);
 }
 
 /** Flushes the zone's cache on every CPU, whatever that CPU does. */
@@ -122,9 +163,10 @@ export function moveAndFree(
   const won = moveCache(uma, zone, target, slots, state, seen, claimed);
   for (let index = 0; index < 3; index++) {
     const slot = slots + index * HAND_SLOT_WORDS;
-    if (words[slot] !== HandKind.none) freeBucket(uma, slot, 0);
+    // With the guard: a bucket given back in a drain takes no new bucket to be cached in.
+    if (words[slot] !== HandKind.none) freeBucket(uma, slot, InternalFlag.BUCKET);
   }
-  releaseSlot(cpu, slots);
+  giveBack(cpu, slots);
   return won;
 }
 
@@ -153,15 +195,6 @@ function reclaimZone(
   return slabs;
 }
 
-/** Whether this thread can run the callback, if the zone has it. */
-function mayRun(uma: Uma, zone: number, callback: number): boolean {
-  const { words } = uma;
-  if ((words[zone + Z.callbacks.at]! & callback) === 0) return true;
-  if (uma.opened[words[zone + Z.id.at]!] !== undefined) return true;
-  Atomics.add(words, zone + Z.needsOpener.at, 1);
-  return false;
-}
-
 function reclaimBuckets(uma: Uma, zone: number, domain: number, request: ReclaimRequest): void {
   const { words, cpu } = uma;
   const record = zoneDomain(uma, zone, domain);
@@ -175,9 +208,9 @@ function reclaimBuckets(uma: Uma, zone: number, domain: number, request: Reclaim
     const took = fetchForReclaim(uma, zone, domain, keep, slot);
     if (took) {
       drainBucket(uma, slot);
-      freeBucket(uma, slot, 0);
+      freeBucket(uma, slot, InternalFlag.BUCKET);
     }
-    releaseSlot(cpu, slot);
+    giveBack(cpu, slot);
     if (!took) return;
   }
 }

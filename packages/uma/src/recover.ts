@@ -9,12 +9,14 @@ import { drainBucket, freeBucket } from './bucket.ts';
 import { pushSlot } from './cache-slow.ts';
 import { trashFill } from './debug.ts';
 import { InternalFlag } from './flags.ts';
+import { freeItem } from './item.ts';
 import { isLive, itemEntry, markFree } from './item-table.ts';
 import { kegRelease } from './keg.ts';
-import { BucketHeader, CallbackBit, Feature, Hand, ZoneRecord } from './layout.ts';
+import { BucketHeader, CallbackBit, Feature, Hand, ItemState, ZoneRecord } from './layout.ts';
 import { flushOwn, moveAndFree } from './reclaim.ts';
 import { destroySlab } from './slab.ts';
 import { type Uma, umaOf } from './uma.ts';
+import { canRun } from './zone-callbacks.ts';
 import { cpuDomain, putBucket, zoneCache } from './zone-domain.ts';
 
 const Z = ZoneRecord.fields;
@@ -40,7 +42,8 @@ function answer(cpu: Cpu): void {
 
 /**
  * A bucket: items that zinit has not seen (or zfini has) go to the keg, the rest to the queue of
- * this CPU's domain; an empty one to its zone.
+ * this CPU's domain; an empty one to its zone. Over `uz_bucket_max` it is drained, unless that
+ * takes a zone fini that this thread cannot run.
  */
 function repairBucket(uma: Uma, slot: number): void {
   const { words } = uma;
@@ -52,25 +55,41 @@ function repairBucket(uma: Uma, slot: number): void {
     kegRelease(uma, words[zone + Z.keg.at]!, slot, words[slot + 3]!);
   }
   if (words[COUNT]! > 0) {
-    if (putBucket(uma, zone, cpuDomain(uma, uma.cpu.number), slot, false)) return;
+    const always = !canRun(uma, zone, CallbackBit.zfini);
+    if (putBucket(uma, zone, cpuDomain(uma, uma.cpu.number), slot, false, always)) return;
     drainBucket(uma, slot);
   }
   freeBucket(uma, slot, InternalFlag.BUCKET);
 }
 
-/** An item on its way in or out of a cache: into this CPU's cache. Its ctor may have begun. */
+/**
+ * An item on its way in or out of a cache. One that zinit has not finished goes back to the keg,
+ * one whose ctor or dtor was broken off too, by zone fini; the others into this CPU's cache. Where
+ * zone fini cannot run here an unfinished one goes into the cache as well: what zinit attached to
+ * it would be lost otherwise.
+ */
 function repairItem(uma: Uma, slot: number): void {
   const { words } = uma;
   const item = words[slot + 1]!;
   const zone = words[slot + 2]!;
+  const state = words[slot + 3]!;
+  const keg = words[zone + Z.keg.at]!;
+  const cache = zoneCache(zone, uma.cpu.number);
   const features = words[zone + Z.features.at]!;
+  if (state === ItemState.raw) {
+    kegRelease(uma, keg, slot, 0);
+    return;
+  }
   if ((features & Feature.items) !== 0) {
-    const entry = itemEntry(uma, words[zone + Z.keg.at]!, item);
+    const entry = itemEntry(uma, keg, item);
     if (isLive(uma, entry)) markFree(uma, entry);
   }
   if ((features & Feature.trash) !== 0) trashFill(uma, item, words[zone + Z.size.at]!);
-  const guard = words[zone + Z.flags.at]! & InternalFlag.BUCKET;
-  pushSlot(uma, zoneCache(zone, uma.cpu.number), slot, guard);
+  if (state === ItemState.unfinished && canRun(uma, zone, CallbackBit.zfini)) {
+    freeItem(uma, zone, cache, slot);
+  } else {
+    pushSlot(uma, cache, slot, words[zone + Z.flags.at]! & InternalFlag.BUCKET);
+  }
 }
 
 /** The caches of a dead CPU, and its opener bits. */

@@ -17,7 +17,6 @@ import {
   PAGE_SHIFT,
   PAGE_SIZE,
   putPages,
-  releaseSlot,
   reserveSlot,
   takePages,
   unlockMutex,
@@ -25,6 +24,7 @@ import {
 } from '@umbuf/memory';
 import { trashFill, trashVerify } from './debug.ts';
 import { InternalFlag } from './flags.ts';
+import { giveBack } from './hands.ts';
 import { freeItem } from './item.ts';
 import { clearTable } from './item-table.ts';
 import { kegDomain, kegTake } from './keg.ts';
@@ -32,13 +32,14 @@ import {
   CacheRecord,
   CallbackBit,
   Hand,
+  ItemState,
   KegDomain,
   KegRecord,
   SlabHeader,
   ZoneRecord,
 } from './layout.ts';
 import type { Uma } from './uma.ts';
-import { runFini, runInit } from './zone-callbacks.ts';
+import { mayRun, runFini, runInit } from './zone-callbacks.ts';
 import { zoneCache } from './zone-domain.ts';
 
 const K = KegRecord.fields;
@@ -53,8 +54,8 @@ const BITS = SlabHeader.words;
 
 /**
  * Builds a slab and puts it on the free list. False when pages, header or item table are not to
- * be had, or keg init refused an item: nothing is left of the attempt. A throwing init is
- * rethrown after the same clean-up.
+ * be had, or keg init refused an item: nothing is left of the attempt. A throwing init leaves the
+ * slab in its slot, where the operation's `undo` destroys it.
  */
 export function buildSlab(uma: Uma, keg: number, domain: number, flags: number): boolean {
   const { words, cpu } = uma;
@@ -64,23 +65,15 @@ export function buildSlab(uma: Uma, keg: number, domain: number, flags: number):
   if (!takeParts(uma, keg, domain, flags, pages, header, table)) {
     if (words[header] !== HandKind.none) returnPart(uma, header);
     if (words[table] !== HandKind.none) returnPart(uma, table);
-    releaseSlot(cpu, pages);
+    giveBack(cpu, pages);
     return false;
   }
   assemble(uma, keg, domain, pages, header, table);
-  let built = false;
-  try {
-    built = initItems(uma, keg, pages, flags);
-  } finally {
-    if (!built) {
-      destroySlab(uma, pages);
-      releaseSlot(cpu, pages);
-    }
-  }
-  if (!built) return false;
-  insertSlab(uma, keg, domain, pages);
-  releaseSlot(cpu, pages);
-  return true;
+  const built = initItems(uma, keg, pages, flags);
+  if (built) insertSlab(uma, keg, domain, pages);
+  else destroySlab(uma, pages);
+  giveBack(cpu, pages);
+  return built;
 }
 
 /** Pages, and an offpage header and an item table where the keg has them. */
@@ -107,8 +100,11 @@ function takePart(uma: Uma, zone: number, slot: number, domain: number, flags: n
   if (!kegTake(uma, uma.words[zone + ZoneRecord.fields.keg.at]!, zone, slot, domain, flags)) {
     return false;
   }
-  const cache = zoneCache(zone, uma.cpu.number);
-  uma.longs[(cache + CacheRecord.fields.zoneAllocs.at) >> 1]! += 1n;
+  const counter = zoneCache(zone, uma.cpu.number) + CacheRecord.fields.zoneAllocs.at;
+  // straight
+  uma.longs[counter >> 1]! += 1n;
+  uma.words[slot + 3] = ItemState.whole;
+  // end
   return true;
 }
 
@@ -157,11 +153,15 @@ function assemble(
   // end
 }
 
-/** Keg init (or the trash fill) for every item; false when one was refused. */
+/**
+ * Keg init (or the trash fill) for every item; false when one was refused. The slot's `more` and
+ * the keg's counter of initialised items move together.
+ */
 function initItems(uma: Uma, keg: number, slot: number, flags: number): boolean {
-  const { words } = uma;
+  const { words, longs } = uma;
   const zone = words[keg + K.zone.at]!;
   const ipers = words[keg + K.ipers.at]!;
+  const inits = (keg + K.inits.at) >> 1;
   const rsize = words[keg + K.rsize.at]!;
   const data = words[words[slot + 1]! + S.data.at]!;
   const hasInit = (words[zone + ZoneRecord.fields.callbacks.at]! & CallbackBit.init) !== 0;
@@ -171,11 +171,18 @@ function initItems(uma: Uma, keg: number, slot: number, flags: number): boolean 
       const item = data + index * rsize;
       if (hasInit && runInit(uma, zone, 'init', item, flags)) return false;
       if (trash) trashFill(uma, item, words[keg + K.size.at]!);
+      // straight
       words[slot + 3] = index + 1;
+      Atomics.add(longs, inits, 1n);
+      // end
     }
-    Atomics.add(uma.longs, (keg + K.inits.at) >> 1, BigInt(ipers));
+    return true;
   }
+  const all = BigInt(ipers);
+  // straight
   words[slot + 3] = ipers;
+  Atomics.add(longs, inits, all);
+  // end
   return true;
 }
 
@@ -231,7 +238,7 @@ export function drainSlabs(uma: Uma, keg: number, domain: number, keep: number):
     }
     unlockMutex(cpu, record);
     if (slab !== 0) destroySlab(uma, slot);
-    releaseSlot(cpu, slot);
+    giveBack(cpu, slot);
     if (slab === 0) return destroyed;
     destroyed++;
   }
@@ -243,6 +250,10 @@ export function destroySlab(uma: Uma, slot: number): void {
   const slab = words[slot + 1]!;
   const keg = words[slot + 2]!;
   finiItems(uma, keg, slot);
+  const first = words[slab + S.data.at]! as Address;
+  const ppera = words[keg + K.ppera.at]!;
+  // Before header and table go: nobody may find them through the map when they are others'.
+  unmapPages(cpu, first, ppera);
   const part = reserveSlot(cpu);
   const table = words[slab + S.table.at]!;
   if (table !== 0) {
@@ -250,14 +261,12 @@ export function destroySlab(uma: Uma, slot: number): void {
     // straight
     words[part + 1] = table;
     words[part + 2] = tableZone;
-    words[part + 3] = 0;
+    words[part + 3] = ItemState.whole;
     words[part] = Hand.item;
     words[slab + S.table.at] = 0;
     // end
     returnPart(uma, part);
   }
-  const first = words[slab + S.data.at]! as Address;
-  const ppera = words[keg + K.ppera.at]!;
   const slabZone = words[keg + K.slabZone.at]!;
   // straight: one thing in hand becomes two
   words[slot + 1] = first >> PAGE_SHIFT;
@@ -266,35 +275,54 @@ export function destroySlab(uma: Uma, slot: number): void {
   if (slabZone !== 0) {
     words[part + 1] = slab << 2;
     words[part + 2] = slabZone;
-    words[part + 3] = 0;
+    words[part + 3] = ItemState.whole;
     words[part] = Hand.item;
   }
   // end
   if (slabZone !== 0) returnPart(uma, part);
-  releaseSlot(cpu, part);
-  unmapPages(cpu, first, ppera);
+  giveBack(cpu, part);
   putPages(cpu, slot);
 }
 
-/** Keg fini in descending order for the items that init has seen. */
+/**
+ * Keg fini in descending order for the items that init has seen. An item that was modified after
+ * its free is reported like a throwing fini: the slab is destroyed all the same.
+ */
 function finiItems(uma: Uma, keg: number, slot: number): void {
-  const { words } = uma;
+  const { words, longs } = uma;
   const slab = words[slot + 1]!;
   const zone = words[keg + K.zone.at]!;
   const hasFini = (words[zone + ZoneRecord.fields.callbacks.at]! & CallbackBit.fini) !== 0;
   const trash = (words[keg + K.flags.at]! & InternalFlag.TRASH) !== 0;
-  if (!hasFini && !trash) return;
-  const rsize = words[keg + K.rsize.at]!;
-  const data = words[slab + S.data.at]!;
+  const finis = (keg + K.finis.at) >> 1;
   const seen = words[slot + 3]!;
-  const canRun = uma.opened[words[zone + ZoneRecord.fields.id.at]!] !== undefined;
-  for (let index = seen - 1; index >= 0; index--) {
-    const item = data + index * rsize;
-    if (trash) trashVerify(uma, zone, item, words[keg + K.size.at]!);
-    words[slot + 3] = index;
-    // A repair in a thread without the zone gives the pages back all the same, and counts it.
-    if (hasFini && canRun) runFini(uma, keg, item);
+  // A repair in a thread without the zone gives the pages back all the same, and counts it.
+  if (trash || (hasFini && mayRun(uma, zone, CallbackBit.fini))) {
+    const rsize = words[keg + K.rsize.at]!;
+    const data = words[slab + S.data.at]!;
+    for (let index = seen - 1; index >= 0; index--) {
+      // straight: whoever dies in a fini does not run it twice
+      words[slot + 3] = index;
+      Atomics.add(longs, finis, 1n);
+      // end
+      const item = data + index * rsize;
+      if (trash) verifyFree(uma, zone, item, words[keg + K.size.at]!);
+      if (hasFini) runFini(uma, keg, item);
+    }
+    return;
   }
-  if (hasFini && !canRun) Atomics.add(words, zone + ZoneRecord.fields.needsOpener.at, 1);
-  Atomics.add(uma.longs, (keg + K.finis.at) >> 1, BigInt(seen));
+  const all = BigInt(seen);
+  // straight
+  words[slot + 3] = 0;
+  Atomics.add(longs, finis, all);
+  // end
+}
+
+/** `trashVerify` for an item that is going away: a Panic is kept for the end of the operation. */
+function verifyFree(uma: Uma, zone: number, item: number, size: number): void {
+  try {
+    trashVerify(uma, zone, item, size);
+  } catch (error) {
+    uma.keepError(error);
+  }
 }

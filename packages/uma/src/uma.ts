@@ -19,6 +19,7 @@ import {
   STATIC_NEXT,
   staticSpace,
   TableFullError,
+  UmbufError,
   unlockRegistry,
 } from '@umbuf/memory';
 import { BUCKET_ZONES } from './bucket-ladder.ts';
@@ -26,6 +27,7 @@ import { type CacheOperations, createCacheOperations } from './cache.ts';
 import { createZone, findZone, readZoneName } from './create.ts';
 import type { ZoneDefinition } from './definition.ts';
 import { InternalFlag } from './flags.ts';
+import { giveBackTo, handHeight } from './hands.ts';
 import { offpageHeaderItemBytes } from './keg-layout.ts';
 import { UmaRoot } from './layout.ts';
 import { registerRepairs } from './recover.ts';
@@ -82,11 +84,14 @@ export class Uma {
     if (known !== undefined) return known;
     if (cpu.words[cpu.entered] === 0) enterCpu(cpu);
     lockRegistry(cpu);
+    const height = handHeight(cpu);
     let uma: Uma;
     try {
       uma = new Uma(cpu, rootRecord(cpu) >> 2);
       bootstrap(uma);
     } finally {
+      // A busy page pool leaves a void slot behind, and the lock's must be the top one.
+      giveBackTo(cpu, height);
       unlockRegistry(cpu);
     }
     attached.set(cpu, uma);
@@ -129,10 +134,24 @@ export class Uma {
 
   /** Keeps the first error of callbacks that may not stop an operation. */
   keepError(error: unknown): void {
-    this.pending ??= error;
+    this.pending ??= error ?? new UmbufError(`a callback threw ${String(error)}`);
   }
 
-  /** Throws what was kept, at the end of the operation. */
+  /** Sets aside what the operation around a callback has kept; `restoreError` brings it back. */
+  takeError(): unknown {
+    const error = this.pending;
+    this.pending = undefined;
+    return error;
+  }
+
+  restoreError(outer: unknown): void {
+    if (outer !== undefined) this.pending = outer;
+  }
+
+  /**
+   * Throws what was kept, at the end of the operation. An allocation that has an item to return
+   * does not call it (the item would be lost): the next operation that has none does.
+   */
   rethrow(): void {
     if (this.pending === undefined) return;
     const error = this.pending;

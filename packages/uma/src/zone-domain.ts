@@ -142,8 +142,8 @@ export function fetchForReclaim(
 
 /**
  * Puts the non-empty bucket in `slot` on the queue and voids the slot. `workingSet`: it came from
- * a free, not from a drain or a lost race. False when the queue is at `uz_bucket_max`: the slot
- * still holds the bucket, which the caller drains to the keg.
+ * a free, not from a drain or a lost race. False when the queue is at `uz_bucket_max` (and not
+ * `always`): the slot still holds the bucket, which the caller drains to the keg.
  */
 export function putBucket(
   uma: Uma,
@@ -151,13 +151,14 @@ export function putBucket(
   domain: number,
   slot: number,
   workingSet: boolean,
+  always: boolean = false,
 ): boolean {
   const { words } = uma;
   const record = zoneDomain(uma, zone, domain);
   const bucket = words[slot + 1]!;
   lockZoneDomain(uma, zone, record);
   const count = words[bucket + COUNT]!;
-  const full = words[record + NITEMS]! + count >= words[zone + BUCKET_MAX]!;
+  const full = !always && words[record + NITEMS]! + count >= words[zone + BUCKET_MAX]!;
   if (!full) {
     // straight
     const old = words[record + NITEMS]!;

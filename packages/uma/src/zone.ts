@@ -8,6 +8,7 @@ import { type Address, ArgumentError, enterCpu, lockRegistry, unlockRegistry } f
 import { createZone, findZone } from './create.ts';
 import { defineZone, fingerprint, type ZoneDefinition } from './definition.ts';
 import { ZoneMismatchError } from './errors.ts';
+import { giveBackTo, handHeight } from './hands.ts';
 import { adoptItem } from './item-table.ts';
 import { KegRecord, ZoneRecord } from './layout.ts';
 import type { Uma } from './uma.ts';
@@ -44,8 +45,10 @@ export class Zone {
 
   /**
    * Allocates one item (`uma_zalloc_arg`). `flags`: M_NOWAIT, with M_ZERO to clear it; `argument`
-   * goes to the ctor. Returns NULL (0) when the arena is exhausted or the ctor refused. The bytes
-   * are shared by whoever has the address; their content is what ctor and the last user left.
+   * goes to the ctor. Returns NULL (0) when the arena is exhausted or the ctor refused, and on a
+   * CPU that may not block when a lock is busy. The bytes are shared by whoever has the address;
+   * their content is what ctor and the last user left. Throws what ctor, init or zinit threw, with
+   * everything undone.
    */
   alloc(flags: number, argument: number = 0): Address {
     return this.allocOne(this.cache, flags, argument);
@@ -54,7 +57,9 @@ export class Zone {
   /**
    * Frees an item of this zone (`uma_zfree_arg`), allocated by any CPU; NULL is a no-op. Throws
    * from level `checks` on: `WrongZoneError`, `UnalignedFreeError`, `DoubleFreeError`, with
-   * nothing changed.
+   * nothing changed; on a CPU that may not block `LockBusyError`, with nothing changed, when too
+   * many frees wait for busy locks already. What a dtor, zfini or fini threw is thrown at the end,
+   * with the item freed.
    */
   free(item: number, argument: number = 0): void {
     this.freeOne(this.cache, item, argument);
@@ -77,6 +82,9 @@ export class Zone {
   /** Frees `count` items of `items` from index `from`. From `checks` on a bad one throws; those before it are freed. */
   freeMany(items: ArrayLike<number>, from: number, count: number): void {
     checkRange('freeMany', items, from, count);
+    if (from + count > items.length) {
+      throw new ArgumentError(`freeMany: ${from} + ${count} is behind the array's ${items.length}`);
+    }
     for (let index = 0; index < count; index++) this.freeOne(this.cache, items[from + index]!, 0);
   }
 
@@ -108,10 +116,12 @@ export function openZone(uma: Uma, wanted: ZoneDefinition): Zone {
   if (words[cpu.entered] === 0) enterCpu(cpu);
   let record = 0;
   lockRegistry(cpu);
+  const height = handHeight(cpu);
   try {
     record = findZone(uma, definition.name);
     if (record === 0) record = createZone(uma, definition, 0);
   } finally {
+    giveBackTo(cpu, height);
     unlockRegistry(cpu);
   }
   if (words[record + Z.fingerprint.at] !== fingerprint(definition)) {
