@@ -1,0 +1,250 @@
+/**
+ * Reports, replay, shrinking, storing and sharding: what a user does after a failure.
+ */
+import { describe, expect, test } from 'vitest';
+import { check, mergeReports, op, type Scenario, type Steps } from '../src/index.ts';
+import { format, parse, switches } from '../src/search/schedule.ts';
+import { content, makeStack, pop, push, type Stack } from './algorithms/stack.ts';
+
+const aba: Scenario = {
+  setup: () => ({ s: makeStack(false, 3), a: [] as number[], b: [] as number[] }),
+  cpus: {
+    *a({ s, a }: { s: Stack; a: number[] }): Steps {
+      a.push(yield* pop(s));
+    },
+    *b({ s, b }: { s: Stack; b: number[] }): Steps {
+      const one = yield* pop(s);
+      b.push(yield* pop(s));
+      yield* push(s, one);
+    },
+  },
+  final: ({ s, a, b }) => expect([...content(s), ...a, ...b].sort()).toEqual([1, 2, 3]),
+  words: [
+    { byteOffset: 0, name: 'head', size: 8 },
+    { byteOffset: 12, name: 'next[1]' },
+  ],
+};
+
+describe('schedules as text', () => {
+  test('round trip, deaths and picks included', () => {
+    const text = '0x5.1!.0^2.2x1';
+    expect(format(parse(text))).toBe(text);
+    expect(switches(parse('0x5.1x9.0x1'))).toBe(2);
+  });
+  test('nonsense is a SyntaxError that names the part', () => {
+    expect(() => parse('0x5.foo')).toThrow(/'foo'/);
+  });
+});
+
+describe('a failure', () => {
+  const report = check('aba', aba, { budgetMs: 1000 });
+
+  test('is shrunk to two switches and reported in full', () => {
+    const text = report.text();
+    expect(switches(parse(report.failure?.schedule ?? ''))).toBe(2);
+    expect(text.indexOf('final: aba')).toBe(0);
+    expect(text).toMatch(/step +a +\| b/);
+    expect(text).toMatch(/CAS head 1n -> 2n +pop: CAS head/);
+    expect(text).toContain(`replay: aba:${report.failure?.schedule}`);
+    expect(text).toContain('stopped at the first failure');
+  });
+
+  test('replays identically twenty times', () => {
+    const first = report.failure;
+    for (let i = 0; i < 20; i++) {
+      const again = check('aba', aba, { replay: first?.schedule ?? '' });
+      expect(again.failure?.kind).toBe(first?.kind);
+      expect(again.failure?.trace?.events).toEqual(first?.trace?.events);
+    }
+  });
+
+  test('is stored, and run first the next time', () => {
+    expect(report.stored?.steps.length).toBeGreaterThan(5);
+    const stored = report.stored === null ? [] : [report.stored];
+    const next = check('aba', aba, { budgetMs: 1000, stored });
+    expect(next.phases[0]?.name).toBe('replay');
+    expect(next.runs).toBe(1);
+    expect(next.notes).toEqual([]);
+  });
+
+  test('a stored schedule that goes another way on changed code says where', () => {
+    const stored = report.stored === null ? [] : [report.stored];
+    const repaired = check(
+      'aba',
+      { ...aba, setup: () => ({ s: makeStack(true, 3), a: [], b: [] }) },
+      { budgetMs: 1000, stored },
+    );
+    expect(repaired.ok).toBe(true);
+    expect(repaired.notes[0]).toMatch(/diverges: access \d+: expected .*, got /);
+  });
+
+  test('has a page to step through that needs nothing else', () => {
+    const page = report.html();
+    expect(page).toContain('<title>aba</title>');
+    expect(page).toContain('CAS head');
+    expect(page).not.toMatch(/src=|href=|@import/);
+    const data = /<script type="application\/json" id="data">(.*)<\/script>/.exec(page)?.[1] ?? '';
+    expect(JSON.parse(data.replaceAll('\\u003c', '<')).events.length).toBeGreaterThan(5);
+  });
+});
+
+describe('shrinking', () => {
+  test('a failure found by random search loses its needless switches', () => {
+    const options = { budgetMs: 3000, preemptions: -1, reduction: false } as const;
+    const raw = check('aba', aba, { ...options, shrink: false });
+    const small = check('aba', aba, options);
+    const before = switches(parse(raw.failure?.schedule ?? ''));
+    const after = switches(parse(small.failure?.schedule ?? ''));
+    expect(after).toBeLessThanOrEqual(before);
+    expect(after).toBe(2);
+    expect(small.failure?.kind).toBe(raw.failure?.kind);
+  });
+
+  test('a race loses the operations and CPUs it does not need', () => {
+    const touch = (label: string, index: number) =>
+      function* (m: Int32Array): Steps {
+        yield op.load(`${label} before`, m, 7);
+        yield op.write(label, m, index, 1);
+      };
+    const report = check(
+      'needless',
+      {
+        setup: () => new Int32Array(new SharedArrayBuffer(32)),
+        cpus: {
+          a: [touch('a1', 1), touch('a2', 0), touch('a3', 3)],
+          b: [touch('b1', 4), touch('b2', 0)],
+          c: [touch('c1', 5)],
+        },
+      },
+      { budgetMs: 1000 },
+    );
+    expect(report.failure?.kind).toBe('race');
+    expect(report.failure?.scenario.split('\n').length).toBe(2);
+    expect(report.failure?.trace?.events.length).toBeLessThanOrEqual(4);
+  });
+});
+
+describe('non-determinism', () => {
+  test('of the program under test is named, not replayed astray', () => {
+    let run = 0;
+    const report = check(
+      'moody',
+      {
+        setup: () => new Int32Array(new SharedArrayBuffer(32)),
+        cpus: {
+          *a(m: Int32Array): Steps {
+            run++;
+            yield op.load(`run ${run}`, m, 0);
+            throw new Error('fails');
+          },
+        },
+      },
+      { budgetMs: 200 },
+    );
+    expect(report.notes.join()).toMatch(/not deterministic: .*access 1: expected/);
+  });
+});
+
+describe('prepare', () => {
+  test('its buffers are restored before each run, whatever a run left in them', () => {
+    let prepared = 0;
+    const report = check(
+      'restored',
+      {
+        prepare: () => {
+          prepared++;
+          const m = new Int32Array(new SharedArrayBuffer(32));
+          m[3] = 5;
+          return { m };
+        },
+        setup: ({ m }) => {
+          if (m[0] !== 0 || m[3] !== 5) throw new Error('left over');
+          return { m };
+        },
+        cpus: {
+          *a({ m }: { m: Int32Array }): Steps {
+            yield op.add('a', m, 0, 1);
+            yield op.store('a 3', m, 3, 0);
+          },
+          *b({ m }: { m: Int32Array }): Steps {
+            yield op.add('b', m, 0, 1);
+          },
+        },
+        final: ({ m }) => m[0] === 2,
+      },
+      { budgetMs: 500 },
+    );
+    expect(report.ok, report.text()).toBe(true);
+    expect(report.runs).toBeGreaterThan(3);
+    expect(prepared).toBe(1);
+  });
+});
+
+describe('shards', () => {
+  const counters: Scenario = {
+    setup: () => ({ m: new Int32Array(new SharedArrayBuffer(32)), seen: [0, 0] }),
+    cpus: Object.fromEntries(
+      [0, 1].map((me) => [
+        `cpu${me}`,
+        function* ({ m, seen }: { m: Int32Array; seen: number[] }): Steps {
+          for (let i = 0; i < 3; i++) seen[me] = (seen[me] ?? 0) * 10 + (yield op.add('add', m, 0, 1));
+        },
+      ]),
+    ),
+    outcome: ({ seen }) => seen.join(),
+  };
+  const bounded = { budgetMs: 2000, preemptions: 5, reduction: false, random: false } as const;
+
+  test('together cover what one run covers', () => {
+    const whole = check('counters', counters, bounded);
+    const parts = [0, 1, 2, 3, 4].map((i) =>
+      check('counters', counters, { ...bounded, shard: [i, 5] }),
+    );
+    const merged = mergeReports(parts);
+    expect(Object.keys(merged.outcomes).sort()).toEqual(Object.keys(whole.outcomes).sort());
+    expect(Object.keys(whole.outcomes).length).toBe(20);
+    expect(merged.ok).toBe(true);
+    expect(merged.runs).toBe(parts.reduce((n, { runs }) => n + runs, 0));
+  });
+
+  test('a merge fails when one part fails', () => {
+    const good = check('aba', { ...aba, final: () => true }, { budgetMs: 300 });
+    const bad = check('aba', aba, { budgetMs: 300 });
+    expect(mergeReports([good, bad]).failure?.kind).toBe('final');
+    expect(mergeReports([good, good]).ok).toBe(true);
+  });
+});
+
+describe('coverage', () => {
+  test('says what was not explored, with the seed', () => {
+    const busy: Scenario = {
+      setup: () => new Int32Array(new SharedArrayBuffer(32)),
+      cpus: Object.fromEntries(
+        [0, 1, 2].map((me) => [
+          `cpu${me}`,
+          function* (m: Int32Array): Steps {
+            for (let i = 0; i < 6; i++) yield op.add(`add ${i}`, m, 0, 1);
+          },
+        ]),
+      ),
+    };
+    const report = check('busy', busy, { budgetMs: 150, seed: 7 });
+    expect(report.exhaustive).toBe('');
+    expect(report.covered).toMatch(/not exhaustive/);
+    expect(report.covered).toContain('seed 7');
+    expect(report.phases.map(({ name }) => name)).toContain('uniform random');
+  });
+
+  test('one seed, one search', () => {
+    const runs = (): string[] => {
+      const seen: string[] = [];
+      check(
+        'seeded',
+        { ...aba, final: ({ a, b }) => void seen.push([...a, '|', ...b].join()) },
+        { preemptions: -1, reduction: false, maxRuns: 100, seed: 3 },
+      );
+      return seen;
+    };
+    expect(runs()).toEqual(runs());
+  });
+});
