@@ -1,5 +1,5 @@
 /**
- * Freeing: m_free as a closure over const views, m_freem over it.
+ * Freeing: m_free and m_freem as closures over const views.
  *
  * An mbuf whose storage was never shared goes back without any atomic; everything about shared
  * storage is in external/reference.ts. m_type of a free mbuf is 0 (MT_FREE), so freeing or using
@@ -7,46 +7,57 @@
  * sees it always.
  */
 
-import { type Address, NULL } from '@umbuf/memory';
-import { M_EXT } from './constants.ts';
+import { type Address, DebugLevel, NULL, refcountRelease } from '@umbuf/memory';
+import { M_EXT, M_PKTHDR } from './constants.ts';
+import { checkFreedPacket, checkNoTags } from './construct.ts';
 import { throwCallbackError } from './external/callbacks.ts';
-import { checkFreeExternal, freeExternal } from './external/reference.ts';
+import { checkFreeExternal, freeExternal, freeLast } from './external/reference.ts';
 import { ExtType, FreebsdType } from './freebsd-flags.ts';
 import { ExternalRecord, MbufStatistics } from './layout.ts';
 import type { Mbufs } from './mbufs.ts';
-import { chainLoop, FLAGS, NEXT, SHARED, TYPE } from './segment.ts';
+import { FLAGS, NEXT, SHARED, TYPE } from './segment.ts';
 
 const EXT_TYPE = ExternalRecord.fields.type.at;
+const HOLDER = ExternalRecord.fields.holder.at;
+const COUNT = ExternalRecord.fields.count.at;
 const BUF = ExternalRecord.fields.buf.at;
+const PARKED = MbufStatistics.fields.parked.at;
 const TYPES = MbufStatistics.fields.types.at;
 const TYPE_MASK = MbufStatistics.fields.types.count - 1;
 
-/** Frees one mbuf and returns its successor in the chain. */
+/** Frees one mbuf and returns its successor in the chain (m_free). */
 export type Free = (m: Address) => Address;
 
-/** m_free of one thread. */
-export function createFree(mbufs: Mbufs): Free {
-  const { words, ext, statistics, noFreeFlag } = mbufs;
+/** m_free and m_freem of one thread. */
+export function createFree(mbufs: Mbufs): {
+  readonly free: Free;
+  readonly freem: (m: Address) => void;
+} {
+  const { words, ext, pkthdr, level, statistics, noFreeFlag } = mbufs;
+  const { callbackErrors } = mbufs;
   const { mbuf, packet, cluster } = mbufs.zones;
   const types = statistics + TYPES;
 
-  return (m: Address): Address => {
+  /** m_free, leaving what ext_free callbacks threw in `callbackErrors`. */
+  function freeOne(m: Address): Address {
     const base = m >> 2;
     const type = words[base + TYPE]!;
     if (m <= 0 || (type - 1) >>> 0 >= FreebsdType.MT_NOINIT - 1) mbufs.checkMbuf('m_free', m);
     const flags = words[base + FLAGS]!;
     const next = words[base + NEXT]! as Address;
+    if ((flags & M_PKTHDR) !== 0) checkNoTags(words, m, pkthdr);
     if ((flags & (M_EXT | noFreeFlag)) === 0) {
       words[types + (type & TYPE_MASK)]! -= 1;
       words[base + TYPE] = 0;
       mbuf.free(m);
       return next;
     }
+    const kind = words[base + ext + EXT_TYPE]! & 0xff;
     if ((flags & noFreeFlag) === 0 && words[base + SHARED] === 0) {
-      const kind = words[base + ext + EXT_TYPE]! & 0xff;
       if (kind === ExtType.EXT_PACKET) {
         words[types + (type & TYPE_MASK)]! -= 1;
         words[base + TYPE] = 0;
+        if (level !== DebugLevel.none) checkFreedPacket(words, m, ext, level);
         packet.free(m);
         return next;
       }
@@ -59,12 +70,42 @@ export function createFree(mbufs: Mbufs): Free {
         return next;
       }
     }
+    if ((flags & noFreeFlag) === 0 && isClusterType(kind) && words[base + SHARED] !== 0) {
+      // A cluster that was shared at some time: one atomic.
+      const holder = words[base + ext + HOLDER]! as Address;
+      words[types + (type & TYPE_MASK)]! -= 1;
+      words[base + TYPE] = 0; // before the drop: afterwards a holder is not ours to write
+      if (refcountRelease(words, (holder >> 2) + ext + COUNT)) freeLast(mbufs, holder, m);
+      else if (holder !== m) mbuf.free(m);
+      else words[statistics + PARKED]! += 1;
+      return next;
+    }
     freeSlow(mbufs, m, types + (type & TYPE_MASK));
     return next;
-  };
+  }
+
+  function free(m: Address): Address {
+    const next = freeOne(m);
+    if (callbackErrors.length > 0) throwCallbackError(mbufs);
+    return next;
+  }
+
+  function freem(m: Address): void {
+    if (level !== DebugLevel.none && m !== NULL) mbufs.checkChain('m_freem', m);
+    // Ends, also for a loop: the second visit of an mbuf finds it freed.
+    for (let at = m; at !== NULL; at = freeOne(at));
+    if (callbackErrors.length > 0) throwCallbackError(mbufs);
+  }
+
+  return { free, freem };
 }
 
-/** Shared or foreign storage, M_NOFREE. `statistic` is the word of m's type. */
+/** Whether storage of EXT_ type `kind` is a cluster of one of our zones. */
+function isClusterType(kind: number): boolean {
+  return kind <= ExtType.EXT_PACKET && kind !== ExtType.EXT_SFBUF;
+}
+
+/** Jumbo clusters, foreign storage, M_NOFREE. `statistic` is the word of m's type. */
 function freeSlow(mbufs: Mbufs, m: Address, statistic: number): void {
   const { words } = mbufs;
   if ((words[(m >> 2) + FLAGS]! & M_EXT) === 0) {
@@ -75,23 +116,4 @@ function freeSlow(mbufs: Mbufs, m: Address, statistic: number): void {
   checkFreeExternal(mbufs, m);
   words[statistic]! -= 1;
   freeExternal(mbufs, m);
-  if (mbufs.chainDepth === 0) throwCallbackError(mbufs);
-}
-
-/**
- * Frees the chain of `m` along m_next (m_freem); NULL is nothing to do. When ext_free callbacks
- * threw, the whole chain is freed and then the first error thrown.
- */
-export function freem(mbufs: Mbufs, m: Address): void {
-  const { free } = mbufs;
-  let steps = 0;
-  mbufs.chainDepth++;
-  try {
-    for (let at = m; at !== NULL; at = free(at)) {
-      if (++steps > mbufs.chainMax) throw chainLoop(mbufs, m);
-    }
-  } finally {
-    mbufs.chainDepth--;
-  }
-  if (mbufs.callbackErrors.length > 0 && mbufs.chainDepth === 0) throwCallbackError(mbufs);
 }

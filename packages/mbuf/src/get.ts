@@ -4,16 +4,19 @@
  * exhaustion, having freed what they had; with M_WAITOK they sleep instead, as UMA does.
  */
 
-import { type Address, ArgumentError, NULL } from '@umbuf/memory';
+import { type Address, ArgumentError, DebugLevel, NULL } from '@umbuf/memory';
 import { M_NOWAIT, M_ZERO } from '@umbuf/uma';
 import { M_EOR, M_EXT, M_PKTHDR, MCLBYTES, MJUMPAGESIZE } from './constants.ts';
 import { ChainRangeError } from './errors.ts';
-import { clusterZone } from './external/attach.ts';
-import { MbufStatistics } from './layout.ts';
+import { checkFreshPacket, initMbuf, initPacketHeader } from './construct.ts';
+import { type AttachView, attachCluster, clusterType, clusterZone } from './external/attach.ts';
+import { ExtType } from './freebsd-flags.ts';
+import { ExternalRecord, MbufStatistics } from './layout.ts';
 import type { Mbufs } from './mbufs.ts';
-import { capacity, FLAGS, lastMbuf, NEXT, requireInt32 } from './segment.ts';
+import { capacity, DATA, FLAGS, lastMbuf, NEXT, requireInt32, TYPE } from './segment.ts';
 import type { MbufZones } from './zones.ts';
 
+const BUF = ExternalRecord.fields.buf.at;
 const TYPES = MbufStatistics.fields.types.at;
 const TYPE_MASK = MbufStatistics.fields.types.count - 1;
 const DROPS = MbufStatistics.fields.drops.at;
@@ -23,14 +26,18 @@ export type Get = (how: number, type: number) => Address;
 /** An mbuf with a cluster; `flags` are m_flags, of which M_PKTHDR makes a packet header. */
 export type GetCluster = (how: number, type: number, flags: number) => Address;
 
-export interface AllocatorView {
-  readonly words: Int32Array<SharedArrayBuffer>;
+export interface AllocatorView extends AttachView {
   readonly longs: BigInt64Array<SharedArrayBuffer>;
   /** Word index of this CPU's MbufStatistics. */
   readonly statistics: number;
   readonly zones: MbufZones;
   /** Whether m_getcl takes both from the packet zone (FreeBSD), or attaches a cluster (NetBSD). */
   readonly packetZone: boolean;
+  readonly level: number;
+  /** Byte offsets of m_dat and m_pktdat, word offset of the packet header. */
+  readonly dat: number;
+  readonly pktdat: number;
+  readonly pkthdr: number;
 }
 
 /**
@@ -42,39 +49,63 @@ export function createGet(view: AllocatorView): {
   readonly gethdr: Get;
   readonly getcl: GetCluster;
 } {
-  const { words, longs, statistics, packetZone } = view;
+  const { words, longs, statistics, packetZone, dat, pktdat, pkthdr, ext, level } = view;
   const { mbuf, packet, cluster } = view.zones;
   const types = statistics + TYPES;
   const drops = (statistics + DROPS) >> 1;
 
   function get(how: number, type: number): Address {
     if (type <= 0) throw noType(type);
-    const m = mbuf.alloc(how & ~M_ZERO, type);
-    if (m === NULL) longs[drops]! += 1n;
-    else words[types + (type & TYPE_MASK)]! += 1;
+    const m = mbuf.alloc(how & ~M_ZERO);
+    if (m === NULL) {
+      longs[drops]! += 1n;
+      return NULL;
+    }
+    words[types + (type & TYPE_MASK)]! += 1;
+    initMbuf(words, m, type, 0);
+    words[(m >> 2) + DATA] = m + dat;
     return m;
   }
 
   function gethdr(how: number, type: number): Address {
     if (type <= 0) throw noType(type);
-    const m = mbuf.alloc(how & ~M_ZERO, (M_PKTHDR << 8) | type);
-    if (m === NULL) longs[drops]! += 1n;
-    else words[types + (type & TYPE_MASK)]! += 1;
+    const m = mbuf.alloc(how & ~M_ZERO);
+    if (m === NULL) {
+      longs[drops]! += 1n;
+      return NULL;
+    }
+    words[types + (type & TYPE_MASK)]! += 1;
+    initMbuf(words, m, type, M_PKTHDR);
+    initPacketHeader(words, (m >> 2) + pkthdr);
+    words[(m >> 2) + DATA] = m + pktdat;
     return m;
   }
 
   function getPacket(how: number, type: number, flags: number): Address {
     if (type <= 0) throw noType(type);
-    const m = packet.alloc(how & ~M_ZERO, (flags << 8) | type);
-    if (m === NULL) longs[drops]! += 1n;
-    else words[types + (type & TYPE_MASK)]! += 1;
+    const m = packet.alloc(how & ~M_ZERO);
+    if (m === NULL) {
+      longs[drops]! += 1n;
+      return NULL;
+    }
+    if (level !== DebugLevel.none) checkFreshPacket(words, m, ext, level);
+    words[types + (type & TYPE_MASK)]! += 1;
+    initMbuf(words, m, type, flags | M_EXT);
+    if ((flags & M_PKTHDR) !== 0) initPacketHeader(words, (m >> 2) + pkthdr);
+    words[(m >> 2) + DATA] = words[(m >> 2) + ext + BUF]!;
     return m;
   }
 
   function getAndAttach(how: number, type: number, flags: number): Address {
     const m = (flags & M_PKTHDR) !== 0 ? gethdr(how, type) : get(how, type);
-    if (m === NULL || cluster.alloc(how, m) !== NULL) return m;
+    if (m === NULL) return NULL;
+    const buf = cluster.alloc(how & ~M_ZERO);
+    if (buf !== NULL) {
+      attachCluster(view, m, buf, MCLBYTES, ExtType.EXT_CLUSTER);
+      return m;
+    }
     words[types + (type & TYPE_MASK)]! -= 1;
+    words[(m >> 2) + TYPE] = 0;
     longs[drops]! += 1n;
     mbuf.free(m);
     return NULL;
@@ -97,9 +128,14 @@ export function getjcl(
   if (size === MCLBYTES) return mbufs.getcl(how, type, flags);
   const zone = clusterZone(mbufs, 'm_getjcl', size);
   const m = getWithFlags(mbufs, how, type, flags);
-  if (m === NULL || zone.alloc(how, m) !== NULL) return m;
-  mbufs.free(m);
-  return NULL;
+  if (m === NULL) return NULL;
+  const buf = zone.alloc(how & ~M_ZERO);
+  if (buf === NULL) {
+    mbufs.free(m);
+    return NULL;
+  }
+  attachCluster(mbufs, m, buf, size, clusterType(size));
+  return m;
 }
 
 /**

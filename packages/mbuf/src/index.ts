@@ -1,6 +1,7 @@
 /** `@umbuf/mbuf`: mbufs, clusters, external storage and chain operations. See docs/architecture. */
 
 export type { Bytes } from './bytes.ts';
+export { checkMbufs, readMbstat } from './check.ts';
 export type { DeviceCopy } from './chain/devget.ts';
 export * from './constants.ts';
 export * from './errors.ts';

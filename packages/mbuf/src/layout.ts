@@ -169,10 +169,8 @@ export const MbufStatistics = {
       what: 'mbstat: allocations minus frees by m_type',
     },
     parked: { at: 32, type: 'i32', kind: 'statistic', what: 'holders parked minus unparked' },
-    references: { at: 34, type: 'i64', kind: 'statistic', what: 'references added to storage' },
-    releases: { at: 36, type: 'i64', kind: 'statistic', what: 'references dropped from storage' },
-    externalFrees: { at: 38, type: 'i64', kind: 'statistic', what: 'ext_free callbacks run' },
-    drops: { at: 40, type: 'i64', kind: 'statistic', what: 'm_drops: allocations that failed' },
+    externalFrees: { at: 34, type: 'i64', kind: 'statistic', what: 'ext_free callbacks run' },
+    drops: { at: 36, type: 'i64', kind: 'statistic', what: 'm_drops: allocations that failed' },
   },
 } as const;
 

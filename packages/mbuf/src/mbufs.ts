@@ -14,7 +14,7 @@ import { reclaim, type Uma } from '@umbuf/uma';
 import type { Bytes } from './bytes.ts';
 import { adj, align, prepend, prependMbuf } from './chain/adjust.ts';
 import { copyup, ensureContig, pullup } from './chain/contiguous.ts';
-import { copym, copypacket, dup } from './chain/copy.ts';
+import { type CopyM, copypacket, createCopym, dup } from './chain/copy.ts';
 import { copyback, copybackCow, makewritable } from './chain/copyback.ts';
 import {
   apply,
@@ -36,7 +36,7 @@ import type { PresetName } from './constants.ts';
 import { cljget, cljset, clget, extadd, extaddref, freeCluster } from './external/attach.ts';
 import { type ExternalFree, registerExternalFree } from './external/callbacks.ts';
 import { addReference } from './external/reference.ts';
-import { createFree, type Free, freem } from './free.ts';
+import { createFree, type Free } from './free.ts';
 import { createGet, type Get, get2, type GetCluster, getjcl, getm2 } from './get.ts';
 import { MbufRoot, MbufStatistics } from './layout.ts';
 import { type PresetView, presetView } from './preset.ts';
@@ -117,15 +117,24 @@ export class Mbufs implements PresetView {
   readonly getcl: GetCluster;
   /** m_free(m): frees one mbuf and returns its successor. */
   readonly free: Free;
+  /**
+   * m_freem(m): frees the chain; NULL is nothing to do. When ext_free callbacks threw, all of it is
+   * freed and then the first error thrown.
+   */
+  readonly freem: (m: Address) => void;
+  /** m_copym(m, off, len, how): a copy of a range that shares storage. */
+  readonly copym: CopyM;
 
   /** Second results: of `getptr` and `pulldown`, and of `ensureContig`, `makewritable`. */
   offset: number;
   head: Address;
 
-  /** This thread's ext_free callbacks by id, what they threw, and how many m_freem are running. */
+  /** Where `copym` begins in its first mbuf; of no use to callers. */
+  copySkip: number;
+
+  /** This thread's ext_free callbacks by id, and what they threw in the running operation. */
   readonly externalFrees: (ExternalFree | undefined)[];
   readonly callbackErrors: unknown[];
-  chainDepth: number;
 
   private constructor(uma: Uma, parts: Parts) {
     this.uma = uma;
@@ -166,14 +175,17 @@ export class Mbufs implements PresetView {
     this.chainMax = Math.floor(uma.bytes.length / view.msize);
     this.offset = 0;
     this.head = NULL;
+    this.copySkip = 0;
     this.externalFrees = [];
     this.callbackErrors = [];
-    this.chainDepth = 0;
     const { get, gethdr, getcl } = createGet(this);
     this.get = get;
     this.gethdr = gethdr;
     this.getcl = getcl;
-    this.free = createFree(this);
+    const { free, freem } = createFree(this);
+    this.free = free;
+    this.freem = freem;
+    this.copym = createCopym(this);
   }
 
   /**
@@ -219,11 +231,6 @@ export class Mbufs implements PresetView {
   /** m_getm2: a chain with room for `len` bytes, appended to `m` unless NULL. */
   getm2(m: Address, len: number, how: number, type: number, flags: number): Address {
     return getm2(this, m, len, how, type, flags);
-  }
-
-  /** m_freem: frees the chain; NULL is nothing to do. */
-  freem(m: Address): void {
-    freem(this, m);
   }
 
   // External storage (external/).
@@ -330,12 +337,8 @@ export class Mbufs implements PresetView {
 
   /** m_last: the last mbuf of the chain. */
   last(m: Address): Address {
+    this.checkChain('m_last', m);
     return lastMbuf(this, m);
-  }
-
-  /** m_copym: a copy of a range that shares storage. */
-  copym(m: Address, off: number, len: number, how: number): Address {
-    return copym(this, m, off, len, how);
   }
 
   /** m_dup: a copy of a range that shares nothing. */

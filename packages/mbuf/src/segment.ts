@@ -9,7 +9,7 @@
 
 import { type Address, ArgumentError, NULL, refcountLoad } from '@umbuf/memory';
 import { M_EXT, M_PKTHDR } from './constants.ts';
-import { ChainLoopError, ChainRangeError } from './errors.ts';
+import { ChainRangeError } from './errors.ts';
 import { ExtType } from './freebsd-flags.ts';
 import { ExternalRecord, MbufHeader, PacketHeader } from './layout.ts';
 import type { Mbufs } from './mbufs.ts';
@@ -131,14 +131,12 @@ export function setPacketLength(mbufs: Mbufs, m: Address, len: number): void {
   mbufs.words[(m >> 2) + mbufs.pkthdr + PACKET_LEN] = len;
 }
 
-/** The last mbuf of the chain (m_last). Throws ChainLoopError from level `checks` on. */
+/** The last mbuf of the chain (m_last). */
 export function lastMbuf(mbufs: Mbufs, m: Address): Address {
   const { words } = mbufs;
   let last = m;
-  let steps = 0;
   for (let next = words[(m >> 2) + NEXT]!; next !== NULL; next = words[(next >> 2) + NEXT]!) {
     last = next as Address;
-    if (++steps > mbufs.chainMax) throw chainLoop(mbufs, m);
   }
   return last;
 }
@@ -147,19 +145,10 @@ export function lastMbuf(mbufs: Mbufs, m: Address): Address {
 export function sumLengths(mbufs: Mbufs, m: Address): number {
   const { words } = mbufs;
   let sum = 0;
-  let steps = 0;
   for (let at: number = m; at !== NULL; at = words[(at >> 2) + NEXT]!) {
     sum += words[(at >> 2) + LEN]!;
-    if (++steps > mbufs.chainMax) throw chainLoop(mbufs, m);
   }
   return sum;
-}
-
-/** The error for a chain that has more mbufs than the arena. */
-export function chainLoop(mbufs: Mbufs, m: Address): ChainLoopError {
-  return new ChainLoopError(
-    `CPU ${mbufs.cpu.number}: chain at ${m} has more than ${mbufs.chainMax} mbufs: it is a loop`,
-  );
 }
 
 /** Throws ArgumentError unless `value` is an int32. `operation` names the kernel function. */

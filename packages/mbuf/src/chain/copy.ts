@@ -5,10 +5,11 @@
  */
 
 import { type Address, NULL } from '@umbuf/memory';
-import { M_EXT } from '../constants.ts';
+import { M_EXT, M_PKTHDR } from '../constants.ts';
 import { ChainRangeError } from '../errors.ts';
 import { clget } from '../external/attach.ts';
-import { addReference } from '../external/reference.ts';
+import { shareStorage } from '../external/reference.ts';
+import { PacketHeader } from '../layout.ts';
 import type { Mbufs } from '../mbufs.ts';
 import {
   capacity,
@@ -17,21 +18,77 @@ import {
   hasPacketHeader,
   LEN,
   NEXT,
-  packetLength,
+  OWNER,
   requireInt32,
   setPacketLength,
   TYPE,
 } from '../segment.ts';
-import { claimFrom, dupPkthdr, requirePacketHeader } from './header.ts';
+import { claimFrom, copyHeaderWords, dupPkthdr, requirePacketHeader } from './header.ts';
+
+const PACKET_LEN = PacketHeader.fields.len.at;
+
+/** m_copym of one thread. */
+export type CopyM = (m: Address, off: number, len: number, how: number) => Address;
 
 /**
- * A copy of `len` bytes from `off` on that shares external storage; both sides are then read-only
- * there (m_copym). `len` may be `mbufs.copyAll`. The packet header is copied when `off` is 0.
- * Returns NULL on exhaustion and for nothing to copy. Throws ChainRangeError when the chain has
- * fewer bytes.
+ * m_copym as a closure over const views: `copym(m, off, len, how)` is a copy of `len` bytes from `off`
+ * on that shares external storage; both sides are then read-only there. `len` may be
+ * `mbufs.copyAll`. The packet header is copied when `off` is 0. Returns NULL on exhaustion and for
+ * nothing to copy. Throws ChainRangeError when the chain has fewer bytes.
  */
-export function copym(mbufs: Mbufs, m: Address, off: number, len: number, how: number): Address {
-  return copyRange(mbufs, m, off, len, how, false);
+export function createCopym(mbufs: Mbufs): CopyM {
+  const { words, kernels, ext, pkthdr, pktdat, copyFlags, sharedFlags, get } = mbufs;
+
+  return (m, off, len, how) => {
+    const all = len === mbufs.copyAll;
+    let from = startOfCopy(mbufs, m, off, len);
+    let skip = mbufs.copySkip;
+    let header = off === 0 && (words[(m >> 2) + FLAGS]! & M_PKTHDR) !== 0;
+    let left = all ? 0x7fffffff : len;
+    let top: Address = NULL;
+    let last = 0;
+    while (left > 0) {
+      if (from === NULL) {
+        if (all) break;
+        throw tooShort(mbufs, top, left);
+      }
+      const source = from >> 2;
+      const n = get(how, words[source + TYPE]!);
+      if (n === NULL) {
+        mbufs.freem(top);
+        return NULL;
+      }
+      const target = n >> 2;
+      words[target + OWNER] = words[source + OWNER]!;
+      if (header) {
+        header = false;
+        copyHeaderWords(words, target + pkthdr, (m >> 2) + pkthdr);
+        words[target + FLAGS] = words[(m >> 2) + FLAGS]! & copyFlags;
+        words[target + DATA] = n + pktdat;
+        if (!all) words[target + pkthdr + PACKET_LEN] = len;
+      }
+      if (top === NULL) top = n;
+      else words[last + NEXT] = n;
+      last = target;
+      const length = words[source + LEN]!;
+      const data = words[source + DATA]! + skip;
+      const piece = left < length - skip ? left : length - skip;
+      if ((words[source + FLAGS]! & M_EXT) !== 0) {
+        shareStorage(words, ext, sharedFlags, n, from);
+        words[target + DATA] = data;
+      } else {
+        kernels.copy(words[target + DATA]!, data, piece);
+      }
+      words[target + LEN] = piece;
+      left -= piece;
+      skip += piece;
+      if (skip === length) {
+        from = words[source + NEXT]!;
+        skip = 0;
+      }
+    }
+    return top;
+  };
 }
 
 /**
@@ -39,31 +96,54 @@ export function copym(mbufs: Mbufs, m: Address, off: number, len: number, how: n
  * more mbufs. Otherwise as `copym`.
  */
 export function dup(mbufs: Mbufs, m: Address, off: number, len: number, how: number): Address {
-  return copyRange(mbufs, m, off, len, how, true);
+  const { words } = mbufs;
+  const all = len === mbufs.copyAll;
+  let from: number = startOfCopy(mbufs, m, off, len);
+  let skip = mbufs.copySkip;
+  let header = off === 0 && hasPacketHeader(mbufs, m);
+  let left = all ? 0x7fffffff : len;
+  let top: Address = NULL;
+  let last: Address = NULL;
+  while (left > 0) {
+    if (from === NULL) {
+      if (all) break;
+      throw tooShort(mbufs, top, left);
+    }
+    const n = mbufs.get(how, words[(from >> 2) + TYPE]!);
+    if (n === NULL) {
+      mbufs.freem(top);
+      return NULL;
+    }
+    claimFrom(mbufs, n, from as Address);
+    if (header) {
+      header = false;
+      dupPkthdr(mbufs, n, m);
+      if (!all) setPacketLength(mbufs, n, len);
+    }
+    if (top === NULL) top = n;
+    else words[(last >> 2) + NEXT] = n;
+    last = n;
+    const length = words[(from >> 2) + LEN]!;
+    const piece = copyPiece(mbufs, n, from as Address, skip, Math.min(left, length - skip), how);
+    left -= piece;
+    skip += piece;
+    if (skip === length) {
+      from = words[(from >> 2) + NEXT]!;
+      skip = 0;
+    }
+  }
+  return top;
 }
 
 /**
- * A copy of a whole packet that shares external storage (m_copypacket). NULL on exhaustion. Throws
- * PacketHeaderError for a chain without packet header, which the kernel copies as garbage (B4).
+ * Checks the arguments and finds where a copy begins: returns the mbuf (NULL at the very end), and
+ * the offset in it as `mbufs.copySkip`.
  */
-export function copypacket(mbufs: Mbufs, m: Address, how: number): Address {
-  requirePacketHeader(mbufs, 'm_copypacket', m);
-  return copyRange(mbufs, m, 0, mbufs.copyAll, how, false);
-}
-
-function copyRange(
-  mbufs: Mbufs,
-  m: Address,
-  off: number,
-  len: number,
-  how: number,
-  deep: boolean,
-): Address {
+function startOfCopy(mbufs: Mbufs, m: Address, off: number, len: number): number {
   const { words } = mbufs;
-  const all = len === mbufs.copyAll;
   requireInt32('m_copym', 'off', off);
   requireInt32('m_copym', 'len', len);
-  if (off < 0 || (len < 0 && !all)) {
+  if (off < 0 || (len < 0 && len !== mbufs.copyAll)) {
     throw new ChainRangeError(`m_copym: off ${off}, len ${len}`);
   }
   mbufs.checkChain('m_copym', m);
@@ -76,57 +156,23 @@ function copyRange(
     skip -= length;
     from = words[(from >> 2) + NEXT]!;
   }
-  let header = off === 0 && hasPacketHeader(mbufs, m);
-  let left = all ? Infinity : len;
-  let top: Address = NULL;
-  let last: Address = NULL;
-  while (left > 0) {
-    if (from === NULL) {
-      if (all) break;
-      mbufs.freem(top);
-      throw new ChainRangeError(`m_copym: m == 0, len ${left} [!COPYALL]`);
-    }
-    const n = mbufs.get(how, words[(from >> 2) + TYPE]!);
-    if (n === NULL) {
-      mbufs.freem(top);
-      return NULL;
-    }
-    claimFrom(mbufs, n, from as Address);
-    if (header) {
-      header = false;
-      dupPkthdr(mbufs, n, m);
-      setPacketLength(mbufs, n, all ? packetLength(mbufs, m) : len);
-    }
-    if (top === NULL) top = n;
-    else words[(last >> 2) + NEXT] = n;
-    last = n;
-    const length = words[(from >> 2) + LEN]!;
-    const piece = Math.min(left, length - skip);
-    const taken = deep
-      ? copyPiece(mbufs, n, from as Address, skip, piece, how)
-      : sharePiece(mbufs, n, from as Address, skip, piece);
-    left -= taken;
-    skip += taken;
-    if (skip === length) {
-      from = words[(from >> 2) + NEXT]!;
-      skip = 0;
-    }
-  }
-  return top;
+  mbufs.copySkip = skip;
+  return from;
 }
 
-/** Gives the fresh mbuf `n` `piece` bytes of `from`: by reference where they are external. */
-function sharePiece(mbufs: Mbufs, n: Address, from: Address, skip: number, piece: number): number {
-  const { words } = mbufs;
-  const data = words[(from >> 2) + DATA]! + skip;
-  if ((words[(from >> 2) + FLAGS]! & M_EXT) !== 0) {
-    addReference(mbufs, n, from);
-    words[(n >> 2) + DATA] = data;
-  } else {
-    mbufs.kernels.copy(words[(n >> 2) + DATA]!, data, piece);
-  }
-  words[(n >> 2) + LEN] = piece;
-  return piece;
+/** The chain ended while copying: takes back what was copied and gives the error. */
+function tooShort(mbufs: Mbufs, top: Address, left: number): ChainRangeError {
+  mbufs.freem(top);
+  return new ChainRangeError(`m_copym: m == 0, len ${left} [!COPYALL]`);
+}
+
+/**
+ * A copy of a whole packet that shares external storage (m_copypacket). NULL on exhaustion. Throws
+ * PacketHeaderError for a chain without packet header, which the kernel copies as garbage (B4).
+ */
+export function copypacket(mbufs: Mbufs, m: Address, how: number): Address {
+  requirePacketHeader(mbufs, 'm_copypacket', m);
+  return mbufs.copym(m, 0, mbufs.copyAll, how);
 }
 
 /**

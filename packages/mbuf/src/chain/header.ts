@@ -28,7 +28,10 @@ export function movePkthdr(mbufs: Mbufs, to: Address, from: Address): void {
   if (hasPacketHeader(mbufs, to) && words[(to >> 2) + mbufs.pkthdr + TAGS] !== 0) {
     throw new PacketHeaderError(`m_move_pkthdr: mbuf ${to} has packet tags of its own`);
   }
-  copyHeaderWords(mbufs, to, from);
+  const target = (to >> 2) + mbufs.pkthdr;
+  const source = (from >> 2) + mbufs.pkthdr;
+  copyHeaderWords(words, target, source);
+  words[target + TAGS] = words[source + TAGS]!;
   words[(to >> 2) + FLAGS] = words[(from >> 2) + FLAGS]! & mbufs.copyFlags;
   words[(to >> 2) + DATA] = to + mbufs.pktdat;
   words[(from >> 2) + FLAGS]! &= ~M_PKTHDR;
@@ -43,19 +46,29 @@ export function dupPkthdr(mbufs: Mbufs, to: Address, from: Address): boolean {
   const { words } = mbufs;
   requirePacketHeader(mbufs, 'm_dup_pkthdr', from);
   const flags = words[(to >> 2) + FLAGS]!;
-  copyHeaderWords(mbufs, to, from);
-  words[(to >> 2) + mbufs.pkthdr + TAGS] = 0;
+  copyHeaderWords(words, (to >> 2) + mbufs.pkthdr, (from >> 2) + mbufs.pkthdr);
   words[(to >> 2) + FLAGS] =
     (words[(from >> 2) + FLAGS]! & mbufs.copyFlags) | (flags & mbufs.storageFlags);
   if ((flags & M_EXT) === 0) words[(to >> 2) + DATA] = to + mbufs.pktdat;
   return true;
 }
 
-function copyHeaderWords(mbufs: Mbufs, to: Address, from: Address): void {
-  const { words, pkthdr } = mbufs;
-  const target = (to >> 2) + pkthdr;
-  const source = (from >> 2) + pkthdr;
-  for (let word = 0; word < WORDS; word++) words[target + word] = words[source + word]!;
+/** Copies a packet header, both given by word index, without its tags. */
+export function copyHeaderWords(words: Int32Array, target: number, source: number): void {
+  words[target] = words[source]!;
+  words[target + TAGS] = 0;
+  words[target + 2] = words[source + 2]!;
+  words[target + 3] = words[source + 3]!;
+  words[target + 4] = words[source + 4]!;
+  words[target + 5] = words[source + 5]!;
+  words[target + 6] = words[source + 6]!;
+  words[target + 7] = words[source + 7]!;
+  words[target + 8] = words[source + 8]!;
+  words[target + 9] = words[source + 9]!;
+  words[target + 10] = words[source + 10]!;
+  words[target + 11] = words[source + 11]!;
+  words[target + 12] = words[source + 12]!;
+  words[target + 13] = words[source + 13]!;
 }
 
 /**

@@ -7,7 +7,7 @@
  */
 
 import { type Address, ArgumentError, NULL, refcountAdd, refcountInit } from '@umbuf/memory';
-import { M_NOWAIT, type Zone } from '@umbuf/uma';
+import { M_NOWAIT, M_ZERO, type Zone } from '@umbuf/uma';
 import { MCLBYTES, M_EXT, MJUM16BYTES, MJUM9BYTES, MJUMPAGESIZE } from '../constants.ts';
 import { ExternalStorageError } from '../errors.ts';
 import { ExtFlag, ExtType } from '../freebsd-flags.ts';
@@ -69,10 +69,14 @@ function attach(view: AttachView, m: Address, buf: Address, size: number, type: 
 export function clget(mbufs: Mbufs, m: Address, how: number): boolean {
   requireNoStorage(mbufs, 'm_clget', m);
   const { cluster } = mbufs.zones;
-  if (cluster.alloc(how, m) !== NULL) return true;
-  if ((how & M_NOWAIT) === 0 || !mbufs.packetZone) return false;
-  mbufs.drainPackets();
-  return cluster.alloc(how, m) !== NULL;
+  let buf = cluster.alloc(how & ~M_ZERO);
+  if (buf === NULL && (how & M_NOWAIT) !== 0 && mbufs.packetZone) {
+    mbufs.drainPackets();
+    buf = cluster.alloc(how & ~M_ZERO);
+  }
+  if (buf === NULL) return false;
+  attachCluster(mbufs, m, buf, MCLBYTES, ExtType.EXT_CLUSTER);
+  return true;
 }
 
 /**
@@ -83,7 +87,9 @@ export function clget(mbufs: Mbufs, m: Address, how: number): boolean {
 export function cljget(mbufs: Mbufs, m: Address, how: number, size: number): Address {
   const zone = clusterZone(mbufs, 'm_cljget', size);
   if (m !== NULL) requireNoStorage(mbufs, 'm_cljget', m);
-  return zone.alloc(how, m);
+  const buf = zone.alloc(how & ~M_ZERO);
+  if (buf !== NULL && m !== NULL) attachCluster(mbufs, m, buf, size, clusterType(size));
+  return buf;
 }
 
 /** Attaches the bare cluster `buf`, which came from `cljget`, by its EXT_ type (m_cljset). */
@@ -174,6 +180,13 @@ const callbackTypes: ReadonlySet<number> = new Set<number>([
   ExtType.EXT_DISPOSABLE,
   ExtType.EXT_EXTREF,
 ]);
+
+/** EXT_ type of a cluster of `size` bytes (m_gettype); the size was checked by `clusterZone`. */
+export function clusterType(size: number): number {
+  if (size === MCLBYTES) return ExtType.EXT_CLUSTER;
+  if (size === MJUMPAGESIZE) return ExtType.EXT_JUMBOP;
+  return size === MJUM9BYTES ? ExtType.EXT_JUMBO9 : ExtType.EXT_JUMBO16;
+}
 
 /** The zone of clusters of `size` bytes (m_getzone). Throws ArgumentError for other sizes. */
 export function clusterZone(mbufs: Mbufs, operation: string, size: number): Zone {

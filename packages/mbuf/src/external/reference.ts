@@ -7,7 +7,7 @@
  *
  * Storage that was never shared needs no atomic. The private byte `shared` says so:
  * - it is set by `addReference`, in both mbufs, and by every EXTREF and RXRING attach;
- * - it is cleared by attach, by the packet dtor, and by the holder's owner that has loaded 1;
+ * - it is cleared by attach, when a packet goes back to its zone, and by the holder's owner that has loaded 1;
  * - while it is clear, its mbuf is the holder and only user, and nobody reads the count.
  * The first share stores 1 and adds; nobody else can know the storage then, so the store is no race.
  *
@@ -19,6 +19,7 @@
 
 import { type Address, refcountAdd, refcountInit, refcountRelease } from '@umbuf/memory';
 import { M_EXT } from '../constants.ts';
+import { checkFreedPacket } from '../construct.ts';
 import { ExternalStorageError } from '../errors.ts';
 import { ExtFlag, ExtType } from '../freebsd-flags.ts';
 import { ExternalRecord, MbufStatistics } from '../layout.ts';
@@ -26,6 +27,7 @@ import type { Mbufs } from '../mbufs.ts';
 import { countWord, FLAGS, SHARED, TYPE } from '../segment.ts';
 import { requireExternalFree, runExternalFree } from './callbacks.ts';
 
+const COUNT = ExternalRecord.fields.count.at;
 const HOLDER = ExternalRecord.fields.holder.at;
 const BUF = ExternalRecord.fields.buf.at;
 const SIZE = ExternalRecord.fields.size.at;
@@ -37,8 +39,6 @@ const COUNTER = ExternalRecord.fields.counter.at;
 const EMBREF = ExtFlag.EXT_FLAG_EMBREF << 8;
 
 const PARKED = MbufStatistics.fields.parked.at;
-const REFERENCES = MbufStatistics.fields.references.at;
-const RELEASES = MbufStatistics.fields.releases.at;
 
 /**
  * Makes `n`, which has no external storage, a user of m's (mb_dupcl). The single place that raises
@@ -46,73 +46,102 @@ const RELEASES = MbufStatistics.fields.releases.at;
  * m has none or n has some.
  */
 export function addReference(mbufs: Mbufs, n: Address, m: Address): void {
-  const { words, longs } = mbufs;
-  const from = m >> 2;
-  const to = n >> 2;
-  const flags = words[from + FLAGS]!;
-  if ((flags & M_EXT) === 0 || (words[to + FLAGS]! & M_EXT) !== 0) {
+  const { words, ext, sharedFlags } = mbufs;
+  if ((words[(m >> 2) + FLAGS]! & M_EXT) === 0 || (words[(n >> 2) + FLAGS]! & M_EXT) !== 0) {
     throw new ExternalStorageError(
       `mb_dupcl: mbuf ${m} must have external storage, and ${n} must have none`,
     );
   }
-  const count = countWord(mbufs, m);
-  if (words[from + SHARED] === 0) {
-    words[from + SHARED] = 1;
-    refcountInit(words, count, 1);
-  }
-  refcountAdd(words, count);
-  words[to + SHARED] = 1;
-  words[to + FLAGS]! |= flags & mbufs.sharedFlags;
-  const source = from + mbufs.ext;
-  const target = to + mbufs.ext;
+  shareStorage(words, ext, sharedFlags, n, m);
+}
+
+/** `addReference` without its checks, over views, so that m_copym has it inlined. */
+export function shareStorage(
+  words: Int32Array<SharedArrayBuffer>,
+  ext: number,
+  sharedFlags: number,
+  n: number,
+  m: number,
+): void {
+  const from = m >> 2;
+  const to = n >> 2;
+  const source = from + ext;
+  const target = to + ext;
   const type = words[source + EXT_TYPE]!;
-  words[target + HOLDER] = words[source + HOLDER]!;
+  const holder = words[source + HOLDER]!;
+  if ((type & 0xff) === ExtType.EXT_EXTREF) {
+    shareExtref(words, ext, n, m);
+  } else {
+    const count = (holder >> 2) + ext + COUNT;
+    if (words[from + SHARED] === 0) {
+      words[from + SHARED] = 1;
+      refcountInit(words, count, 1);
+    }
+    refcountAdd(words, count);
+    words[target + HOLDER] = holder;
+  }
+  words[to + SHARED] = 1;
+  words[to + FLAGS]! |= words[from + FLAGS]! & sharedFlags;
   words[target + BUF] = words[source + BUF]!;
   words[target + SIZE] = words[source + SIZE]!;
   words[target + EXT_TYPE] = type & ~EMBREF;
-  if ((type & 0xff) === ExtType.EXT_EXTREF) {
-    words[target + FREE] = words[source + FREE]!;
-    words[target + ARG1] = words[source + ARG1]!;
-    words[target + ARG2] = words[source + ARG2]!;
-    words[target + COUNTER] = words[source + COUNTER]!;
-    words[target + HOLDER] = n;
-  }
-  longs[(mbufs.statistics + REFERENCES) >> 1]! += 1n;
+}
+
+/** EXT_EXTREF: the count is in caller memory, and every user has all of the record. */
+function shareExtref(
+  words: Int32Array<SharedArrayBuffer>,
+  ext: number,
+  n: number,
+  m: number,
+): void {
+  const source = (m >> 2) + ext;
+  const target = (n >> 2) + ext;
+  refcountAdd(words, words[source + COUNTER]! >> 2);
+  words[target + HOLDER] = n;
+  words[target + FREE] = words[source + FREE]!;
+  words[target + ARG1] = words[source + ARG1]!;
+  words[target + ARG2] = words[source + ARG2]!;
+  words[target + COUNTER] = words[source + COUNTER]!;
 }
 
 /**
  * Frees `m`, which has M_EXT, and drops its reference (mb_free_ext). Its share of the type statistic
- * is gone already. No atomic while `shared` is clear. Throws before anything was changed when this
- * thread lacks the ext_free callback, or when m is M_NOFREE with storage that has its own mbuf.
+ * is gone already, and `checkFreeExternal` has agreed. No atomic while `shared` is clear.
  */
 export function freeExternal(mbufs: Mbufs, m: Address): void {
-  const { words, longs } = mbufs;
+  const { words } = mbufs;
   const base = m >> 2;
-  const holder = words[base + mbufs.ext + HOLDER]! as Address;
   if (words[base + SHARED] === 0) {
     words[base + TYPE] = 0;
     releaseStorage(mbufs, m);
     return;
   }
-  // The mbuf may live inside its storage: nothing of it is read after the storage is released.
-  const noFree = (words[base + FLAGS]! & mbufs.noFreeFlag) !== 0;
-  const external = (words[base + mbufs.ext + EXT_TYPE]! & 0xff) === ExtType.EXT_EXTREF;
-  const count = countWord(mbufs, m);
-  words[base + TYPE] = 0; // before the drop: afterwards a holder is not ours to write
-  const last = refcountRelease(words, count);
-  longs[(mbufs.statistics + RELEASES) >> 1]! += 1n;
-  if (external) {
-    if (last) runExternalFree(mbufs, m);
-    if (!noFree) mbufs.zones.mbuf.free(m);
+  if ((words[base + mbufs.ext + EXT_TYPE]! & 0xff) === ExtType.EXT_EXTREF) {
+    freeExtref(mbufs, m);
     return;
   }
-  if (last) {
-    if (holder !== m) words[mbufs.statistics + PARKED]! -= 1;
-    releaseStorage(mbufs, holder);
-  } else if (holder === m) {
-    words[mbufs.statistics + PARKED]! += 1;
-  }
+  const holder = words[base + mbufs.ext + HOLDER]! as Address;
+  words[base + TYPE] = 0; // before the drop: afterwards a holder is not ours to write
+  if (refcountRelease(words, (holder >> 2) + mbufs.ext + COUNT)) freeLast(mbufs, holder, m);
+  else if (holder === m) words[mbufs.statistics + PARKED]! += 1;
+  else mbufs.zones.mbuf.free(m);
+}
+
+/** `m` dropped the last reference: the storage goes, its holder, and then `m` if it is another. */
+export function freeLast(mbufs: Mbufs, holder: Address, m: Address): void {
+  if (holder !== m) mbufs.words[mbufs.statistics + PARKED]! -= 1;
+  releaseStorage(mbufs, holder);
   if (holder !== m) mbufs.zones.mbuf.free(m);
+}
+
+/** EXT_EXTREF: the count is the caller's, nothing is parked, and m may live inside its storage. */
+function freeExtref(mbufs: Mbufs, m: Address): void {
+  const { words } = mbufs;
+  // Nothing of an M_NOFREE mbuf is read after its storage is released.
+  const noFree = (words[(m >> 2) + FLAGS]! & mbufs.noFreeFlag) !== 0;
+  words[(m >> 2) + TYPE] = 0;
+  if (refcountRelease(words, countWord(mbufs, m))) runExternalFree(mbufs, m);
+  if (!noFree) mbufs.zones.mbuf.free(m);
 }
 
 /** Throws what makes the free of `m`, which has M_EXT, impossible. Changes nothing. */
@@ -137,7 +166,10 @@ function releaseStorage(mbufs: Mbufs, holder: Address): void {
   const type = words[ext + EXT_TYPE]! & 0xff;
   switch (type) {
     case ExtType.EXT_PACKET:
-      zones.packet.free(holder); // with its cluster attached; the dtor clears `shared`
+      // With its cluster attached (mb_dtor_pack): unshared from now on.
+      words[(holder >> 2) + SHARED] = 0;
+      checkFreedPacket(words, holder, mbufs.ext, mbufs.level);
+      zones.packet.free(holder);
       return;
     case ExtType.EXT_CLUSTER:
       zones.cluster.free(words[ext + BUF]! as Address);
