@@ -212,6 +212,8 @@ function explore(
   if (found.failure !== null) {
     let failing = found.failure;
     if (options.shrink ?? true) failing = shrink(machine, failing, silent);
+    // What is replayed: CPUs are numbered otherwise in a minimised scenario.
+    const { choices: original } = failing;
     const { kind } = failing.outcome;
     let smallest = '';
     let last: Machine = machine;
@@ -238,9 +240,7 @@ function explore(
       scenario: smallest,
       replay: '',
     };
-    // A minimised scenario has another numbering of CPUs: replay the original one.
-    const original = last === machine ? failing : found.failure;
-    failure.replay = `${name}:${format(original.choices)}`;
+    failure.replay = `${name}:${format(original)}`;
   } else if (settings.budgetMs > 0) {
     const missing = Object.entries(tally.reachable).filter(([, n]) => n === 0);
     if (missing.length > 0) {

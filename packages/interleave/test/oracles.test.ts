@@ -515,6 +515,31 @@ describe('spinning', () => {
     expect(report.text()).toMatch(/ x\d+ /);
   });
   test('one with a bound ends by itself', () => expect(spin(50, false).ok).toBe(true));
+  test('one with a bound that sleeps afterwards, as adaptive mutexes do, is explored to the sleep', () => {
+    const mutex = (wakes: boolean): Scenario => {
+      const body = function* (m: Int32Array): Steps {
+        let locked = false;
+        for (let i = 0; i < 60 && !locked; i++) {
+          locked = (yield op.load('spin', m, 0)) === 0;
+          if (locked) locked = (yield op.compareExchange('take', m, 0, 0, 1)) === 0;
+          yield op.pause('pause');
+        }
+        while (!locked) {
+          const seen: number = yield op.exchange('take with flag', m, 0, 2);
+          if (seen === 0) break;
+          yield op.wait('sleep', m, 0, 2);
+        }
+        yield op.write('critical', m, 1, 1);
+        const old: number = yield op.exchange('unlock', m, 0, 0);
+        if (wakes && old === 2) yield op.notify('wake', m, 0, 1);
+      };
+      return { setup: () => words(), cpus: { a: body, b: body } };
+    };
+    const good = check('adaptive', mutex(true), BUDGET);
+    expect(good.ok, good.text()).toBe(true);
+    const bad = check('forgets', mutex(false), BUDGET);
+    expect(kind(bad), bad.text()).toBe('deadlock');
+  });
   test('two CPUs that undo each other without end run into the step limit, which is said', () => {
     const report = check(
       'ping pong',

@@ -187,7 +187,8 @@ describe('shards', () => {
       [0, 1].map((me) => [
         `cpu${me}`,
         function* ({ m, seen }: { m: Int32Array; seen: number[] }): Steps {
-          for (let i = 0; i < 3; i++) seen[me] = (seen[me] ?? 0) * 10 + (yield op.add('add', m, 0, 1));
+          for (let i = 0; i < 3; i++)
+            seen[me] = (seen[me] ?? 0) * 10 + (yield op.add('add', m, 0, 1));
         },
       ]),
     ),

@@ -64,8 +64,12 @@ export const DEAD = 4;
 /** The recoverer before the first death. */
 export const DORMANT = 5;
 
-/** Runs of folded loops that nothing ends before it is called a livelock. */
-const GRACE_ROUNDS = 256;
+/** Accesses without effect after which a loop counts as one without a bound. */
+const SPIN_OUT = 4096;
+/** Time-outs of one wait, with nothing changed, after which the same holds. */
+const TIME_OUTS = 8;
+/** Address range of a step that may have read anything. */
+export const ANYWHERE: number = 2 ** 50;
 /** Accesses in a run, plain ones included, before it is cut: a loop without scheduling points. */
 const ACCESS_LIMIT = 500_000;
 
@@ -136,7 +140,8 @@ export class Machine {
   recorder: Recorder | null = null;
   /** Loops that were folded in this run. */
   folded: number = 0;
-  grace: number = 0;
+  /** This run found out that a loop has no bound and was given up: search again. */
+  learned: boolean = false;
   /** What the last step did, for the reduction. */
   stepAddress: number = -1;
   stepSize: number = 0;
@@ -144,7 +149,8 @@ export class Machine {
   stepWoke: number = 0;
   /** The run was given up without a verdict. */
   stopped: boolean = false;
-  #graceNext: number = 0;
+  /** Accesses of a spin-out so far. */
+  #spun: number = 0;
   /** A CPU whose pending op is a place to die but not to switch; -1: none. */
   #urgent: number = -1;
   /** Has any run touched shared memory from a CPU? */
@@ -197,9 +203,8 @@ export class Machine {
     this.deaths = 0;
     this.outcome = null;
     this.folded = 0;
-    this.grace = 0;
+    this.learned = false;
     this.stopped = false;
-    this.#graceNext = 0;
     this.#urgent = -1;
     this.dead.length = 0;
     this.history.length = 0;
@@ -244,20 +249,14 @@ export class Machine {
   }
 
   /**
-   * CPUs that may be granted a step: ready and not folded. Only folded ones left: they take turns
-   * for a while, in case their loops are bounded; then the verdict is livelock.
+   * CPUs that may be granted a step: ready, and not going round a loop that only another CPU can
+   * end. A loop that may have a bound is granted one step in which it runs to that bound.
    */
   enabled(): number {
     if (this.stopped || this.outcome !== null) return 0;
     const { ready } = this;
-    if (ready === 0) return 0;
     if (this.#urgent >= 0 && ((ready >>> this.#urgent) & 1) === 1) return 1 << this.#urgent;
-    const free = ready & ~this.spin.folded;
-    if (free !== 0) return free;
-    if (this.grace > GRACE_ROUNDS * this.n) return 0;
-    let c = this.#graceNext;
-    while (((ready >>> c) & 1) === 0) c = (c + 1) % this.n;
-    return 1 << c;
+    return ready & ~this.spin.awaiting;
   }
 
   /** CPUs that may die now (crash modes): at an interrupt point, or asleep, or about to wake. */
@@ -389,11 +388,9 @@ export class Machine {
   #grant(c: number, pick: number): void {
     const cpu = this.cpus[c] as Cpu;
     const { op } = cpu;
-    if ((this.spin.folded >>> c) & 1) {
-      this.grace++;
-      this.#graceNext = (c + 1) % this.n;
-      this.spin.release(c);
-    } else this.grace = 0;
+    const spinsOut = ((this.spin.folded >>> c) & 1) === 1;
+    this.#spun = spinsOut ? 1 : 0;
+    this.spin.release(c);
     this.#urgent = -1;
     if (cpu.entry !== null && cpu.entry.invoked < 0) cpu.entry.invoked = this.steps;
     this.stepAddress = op.address;
@@ -403,22 +400,31 @@ export class Machine {
     let result: unknown;
     let failed = false;
     try {
-      if (op.kind < WAIT) result = this.#atomic(c, op);
-      else if (op.kind === WAIT || op.kind === WAIT_ASYNC) {
-        result = this.#wait(c, op);
-        if (cpu.status !== READY) {
-          this.#invariant();
-          return;
-        }
-      } else if (op.kind === NOTIFY) result = this.#notify(c, op, pick);
-      else if (op.kind >= WAKE && op.kind <= SPURIOUS) result = this.#wake(c, op);
-      else if (op.kind === POINT || op.kind === PAUSE || op.kind === MARK) result = undefined;
-      else result = this.#plain(c, op);
+      result = this.#execute(c, op, pick);
+      if (cpu.status !== READY) {
+        this.#invariant();
+        return;
+      }
     } catch (error) {
       failed = true;
       result = error;
     }
     this.#resume(c, result, failed);
+    if (spinsOut) {
+      // It has read whatever its loop looks at.
+      this.stepAddress = 0;
+      this.stepSize = ANYWHERE;
+      this.#spun = 0;
+    }
+  }
+
+  #execute(c: number, op: Op, pick: number): unknown {
+    const { kind } = op;
+    if (kind < WAIT) return this.#atomic(c, op);
+    if (kind === WAIT || kind === WAIT_ASYNC) return this.#wait(c, op);
+    if (kind === NOTIFY) return this.#notify(c, op, pick);
+    if (kind >= WAKE && kind <= SPURIOUS) return this.#wake(c, op);
+    return kind >= PAUSE ? undefined : this.#plain(c, op);
   }
 
   #atomic(c: number, op: Op): unknown {
@@ -533,10 +539,16 @@ export class Machine {
       cpu.status = TIMED;
       this.ready |= 1 << c;
       if (this.recorder !== null) this.recorder.access(c, op, value, value, 'sleeps');
-      // A second time-out with nothing changed in between is a loop: fold it.
+      // Time-outs with nothing changed in between are a loop.
       if (this.spin.repeats(c, op)) {
-        this.spin.fold(c);
-        this.folded++;
+        if (this.spin.isAwait(op.site)) {
+          this.spin.fold(c, op.site);
+          this.folded++;
+        } else if (this.spin.rounds(c, op) > TIME_OUTS) {
+          this.spin.learn(c);
+          this.learned = true;
+          this.stopped = true;
+        }
       }
       op.kind = TIMEOUT;
     } else if (spurious) {
@@ -676,16 +688,25 @@ export class Machine {
         };
         break;
       }
-      if (this.#isPoint(c, op)) {
+      const isPoint = this.#isPoint(c, op);
+      if (isPoint) {
         this.ready |= bit;
-        if (this.spin.repeats(c, op) && (op.kind !== WAIT || !this.wouldWrite(c))) {
-          this.spin.fold(c);
+        const repeats = this.spin.repeats(c, op) && (op.kind !== WAIT || !this.wouldWrite(c));
+        if (!repeats) break;
+        if (this.#spun === 0 || this.spin.isAwait(op.site)) {
+          this.spin.fold(c, op.site);
           this.folded++;
+          break;
         }
-        break;
+        if (this.#spun++ > SPIN_OUT) {
+          this.spin.learn(c);
+          this.learned = true;
+          this.stopped = true;
+          break;
+        }
       }
       try {
-        result = this.#free(c, op);
+        result = isPoint ? this.#execute(c, op, 0) : this.#free(c, op);
       } catch (error) {
         throwing = true;
         result = error;
@@ -780,6 +801,8 @@ export class Machine {
   #isMortal(c: number): boolean {
     const { crash, deaths } = this.options;
     if (crash === 'none' || this.deaths >= deaths || c >= this.program.cpus.length) return false;
+    // Going round once more changes nothing: dying earlier is the same.
+    if (this.#spun > 0) return false;
     this.#urgent = c;
     return true;
   }

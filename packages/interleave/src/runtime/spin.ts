@@ -1,13 +1,15 @@
 /**
- * Folding of spin loops. A CPU that repeats an access (same site, address, operands) while no word
- * it has read since has changed is going round a loop without effect; after `limit` rounds it is
- * *folded*: not granted until a word it looks at changes. That makes `while (load(x) === v);` an
- * await, so that the search is finite.
+ * Spin loops. A CPU that repeats an access (same site, address, operands) while no word it has read
+ * since has changed is going round a loop without effect; after `limit` rounds it is *folded*.
+ * What it does next depends on the loop:
  *
- * It is exact for loops that end only through memory. A loop bounded by a counter that goes round
- * more than `limit` times is folded too; the machine releases folded CPUs when nothing else can
- * run, and the random strategies now and then, but the systematic ones do not see such a loop end
- * early: keep bounds in tests small, or raise `spinLimit`.
+ * - one with a bound (an adaptive mutex spins 60 times, then sleeps) may be granted one step in
+ *   which it goes round until it leaves the loop;
+ * - one without a bound is an await: not granted until a word it looks at changes. That makes the
+ *   search finite, and is what "livelock" is judged by.
+ *
+ * Which of the two is found out once for each site, by letting it spin thousands of times; the run
+ * that finds out is given up and the search starts again (`learn`).
  *
  * Invariant: an entry of CPU c's list names an access that left memory as it was and whose word
  * has not changed since.
@@ -28,8 +30,12 @@ class Loop {
 
 /** The folded CPUs of a machine and what each has read in vain. */
 export class SpinWatch {
-  /** Bit mask of the CPUs that are folded. */
+  /** Bit mask of the CPUs whose pending access is a repetition. */
   folded: number = 0;
+  /** Those of them whose loop only another CPU can end. */
+  awaiting: number = 0;
+  /** Sites of loops without a bound; kept from run to run. */
+  readonly #awaits = new Set<number>();
   readonly #loops: Loop[] = [];
   readonly #limit: number;
 
@@ -40,20 +46,37 @@ export class SpinWatch {
 
   reset(): void {
     this.folded = 0;
+    this.awaiting = 0;
     for (const loop of this.#loops) loop.count = 0;
   }
 
-  fold(c: number): void {
+  /** The loop of CPU c repeats at a site. */
+  fold(c: number, site: number): void {
     this.folded |= 1 << c;
+    if (this.#awaits.has(site)) this.awaiting |= 1 << c;
+  }
+
+  /** Is the loop round this site known to have no bound? */
+  isAwait(site: number): boolean {
+    return this.#awaits.has(site);
+  }
+
+  /** CPU c has gone round for too long: none of its loop's sites has a bound. */
+  learn(c: number): void {
+    const loop = this.#loops[c] as Loop;
+    for (let i = 0; i < loop.count; i++) {
+      if ((loop.rounds[i] as number) >= this.#limit) this.#awaits.add(loop.sites[i] as number);
+    }
   }
 
   release(c: number): void {
     this.folded &= ~(1 << c);
+    this.awaiting &= ~(1 << c);
   }
 
   /** CPU c has got on: whatever it read before does not count. */
   progress(c: number): void {
-    this.folded &= ~(1 << c);
+    this.release(c);
     (this.#loops[c] as Loop).count = 0;
   }
 
@@ -98,6 +121,13 @@ export class SpinWatch {
     if (op.kind > WAIT && op.kind !== READ) return false;
     const at = this.#find(loop, op);
     return at >= 0 && (loop.rounds[at] as number) >= this.#limit;
+  }
+
+  /** How often the op has been performed in vain. */
+  rounds(c: number, op: Op): number {
+    const loop = this.#loops[c] as Loop;
+    const at = this.#find(loop, op);
+    return at < 0 ? 0 : (loop.rounds[at] as number);
   }
 
   #find(loop: Loop, op: Op): number {

@@ -71,8 +71,10 @@ export class BoundedSearch implements Strategy {
       if (machine.cpus[c]?.status === TIMED) timed |= 1 << c;
     }
     const able = enabled & ~timed;
-    const goesOn = last >= 0 && (able >>> last) & 1;
-    const first = goesOn ? last : lowest(able !== 0 ? able : enabled);
+    // A CPU that spins gives way for nothing, and may go on for nothing.
+    const active = able & ~machine.spin.folded;
+    const goesOn = last >= 0 && (active >>> last) & 1;
+    const first = goesOn ? last : lowest(active !== 0 ? active : able !== 0 ? able : enabled);
     let rest: number[] | null = null;
     const affordable = spent < this.#bound;
     for (let m = enabled; m !== 0; m &= m - 1) {
@@ -121,7 +123,9 @@ export class BoundedSearch implements Strategy {
       const { last } = machine;
       if (c !== last) {
         const couldGoOn =
-          last >= 0 && (enabled >>> last) & 1 && machine.cpus[last]?.status !== TIMED;
+          last >= 0 &&
+          ((enabled & ~machine.spin.folded) >>> last) & 1 &&
+          machine.cpus[last]?.status !== TIMED;
         if (couldGoOn) cost = 1;
       }
       if (cost === 0 && machine.cpus[c]?.status === TIMED) {

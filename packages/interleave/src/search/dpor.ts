@@ -10,7 +10,7 @@
  *
  * Not for deaths or `notifyOrder: 'any'`: there a CPU has more than one next step.
  */
-import type { Machine } from '../runtime/machine.ts';
+import { ANYWHERE, type Machine } from '../runtime/machine.ts';
 import { lowest, type Strategy } from './strategy.ts';
 
 class Frame {
@@ -99,8 +99,10 @@ export class PartialOrderSearch implements Strategy {
     for (let c = 0; c < this.#n; c++) {
       const op = machine.cpus[c]?.op;
       if (op === undefined || ((machine.ready >>> c) & 1) === 0) continue;
-      frame.pendingAddress[c] = op.address;
-      frame.pendingEnd[c] = op.address + op.size;
+      // A loop that spins to its bound looks at several words.
+      const spins = (machine.spin.folded >>> c) & 1;
+      frame.pendingAddress[c] = spins ? 0 : op.address;
+      frame.pendingEnd[c] = spins ? ANYWHERE : op.address + op.size;
       frame.pendingWrites[c] = machine.wouldWrite(c) ? 1 : 0;
     }
     const free = enabled & ~frame.sleep;

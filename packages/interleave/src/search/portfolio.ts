@@ -70,7 +70,8 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
   const begin = performance.now();
 
   /** True when the search is over. */
-  const phase = (strategy: Strategy, until: number, into?: Phase): boolean => {
+  const phase = (make: () => Strategy, until: number, into?: Phase): boolean => {
+    let strategy = make();
     const from = performance.now();
     const entry = into ?? {
       name: strategy.name,
@@ -94,6 +95,14 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
         break;
       }
       let outcome = runOnce(machine, strategy);
+      if (machine.learned) {
+        // A loop turned out to have no bound: what was explored assumed otherwise.
+        if (into !== undefined) continue;
+        strategy = make();
+        result.runs -= entry.runs;
+        entry.runs = 0;
+        continue;
+      }
       const redundant = strategy.end(machine);
       entry.steps += machine.steps;
       result.steps += machine.steps;
@@ -122,13 +131,17 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
   const { crash, notifyOrder } = machine.options;
   const [shard, shards] = options.shard;
   for (const stored of options.stored) {
-    if (phase(new Follow(stored), budgetMs)) return result;
+    if (phase(() => new Follow(stored), budgetMs)) return result;
   }
   const third = budgetMs / 3;
   for (let bound = 0; bound <= options.preemptions; bound++) {
-    const strategy = new BoundedSearch(bound);
-    strategy.shard(shard, shards);
-    if (phase(strategy, third)) return result;
+    let strategy = new BoundedSearch(bound);
+    const make = (): Strategy => {
+      strategy = new BoundedSearch(bound);
+      strategy.shard(shard, shards);
+      return strategy;
+    };
+    if (phase(make, third)) return result;
     const last = result.phases.at(-1) as Phase;
     if (!last.complete) break;
     if (!strategy.cut) {
@@ -137,8 +150,8 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
     }
   }
   if (options.reduction && crash === 'none' && notifyOrder === 'fifo' && shard === 0) {
-    const strategy = new PartialOrderSearch(machine.n);
-    if (phase(strategy, performance.now() - begin + third)) return result;
+    if (phase(() => new PartialOrderSearch(machine.n), performance.now() - begin + third))
+      return result;
     if ((result.phases.at(-1) as Phase).complete && result.cut === 0) {
       result.exhaustive = 'classes';
       return result;
@@ -159,7 +172,7 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
         entries.set(walk.name, entry);
         result.phases.push(entry);
       }
-      if (phase(new Batch(walk, 64), budgetMs, entry)) return result;
+      if (phase(() => new Batch(walk, 64), budgetMs, entry)) return result;
       entry.complete = false;
       if (performance.now() - begin >= budgetMs) break;
     }

@@ -2,8 +2,6 @@
  * Randomised strategies: uniform random choice, and PCT (Burckhardt et al., ASPLOS 2010: random
  * priorities, lowered at d - 1 random steps; finds a bug of depth d in n CPUs and k steps with
  * probability at least 1 / (n k^(d-1)) a run). Both are functions of a printed seed.
- *
- * Folded CPUs are released now and then here, so that bounded spin loops also end early.
  */
 import { DIE, type Machine, PICK, TIMED } from '../runtime/machine.ts';
 import { count, lowest, type Strategy } from './strategy.ts';
@@ -37,7 +35,7 @@ function nth(mask: number, n: number): number {
   return lowest(m);
 }
 
-/** Deaths, wake-up order and folded loops: common to both. */
+/** Deaths and wake-up order: common to both. */
 abstract class Randomised implements Strategy {
   abstract readonly name: string;
   protected readonly random: Random;
@@ -68,11 +66,7 @@ abstract class Randomised implements Strategy {
         return nth(mortal, this.random.below(count(mortal))) | DIE;
       }
     }
-    let candidates = enabled;
-    if (machine.spin.folded !== 0 && this.random.below(16) === 0 && count(enabled) > 0) {
-      candidates |= machine.ready & machine.spin.folded;
-    }
-    const c = this.choose(machine, candidates);
+    const c = this.choose(machine, enabled);
     const picks = machine.picks(c);
     return picks > 1 ? c + PICK * this.random.below(picks) : c;
   }

@@ -80,7 +80,7 @@ export class Follow implements Strategy {
       const bit = 1 << (choice & CPU_MASK);
       if ((choice & DIE) !== 0) {
         if ((machine.mortal() & bit) !== 0) return choice;
-      } else if (((enabled | (machine.ready & machine.spin.folded)) & bit) !== 0) {
+      } else if ((enabled & bit) !== 0) {
         return choice;
       }
       this.skipped++;

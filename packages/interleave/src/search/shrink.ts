@@ -31,10 +31,13 @@ export function replay(
   schedule: readonly number[],
   judge: Judge,
 ): { outcome: Outcome | null; choices: number[] } {
-  const follow = new Follow(schedule);
-  follow.begin();
-  const outcome = runOnce(machine, follow) ?? judge(machine);
-  return { outcome, choices: choices.slice() };
+  let outcome: Outcome | null;
+  do {
+    const follow = new Follow(schedule);
+    follow.begin();
+    outcome = runOnce(machine, follow);
+  } while (machine.learned);
+  return { outcome: outcome ?? judge(machine), choices: choices.slice() };
 }
 
 /** The smallest schedule found within `replays` attempts; never worse than the given one. */

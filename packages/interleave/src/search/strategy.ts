@@ -22,7 +22,10 @@ export interface Strategy {
 /** The choices of the current run. */
 export const choices: number[] = [];
 
-/** Makes one run; its choices are left in `choices`. */
+/**
+ * Makes one run; its choices are left in `choices`. When `machine.learned` is set afterwards, the
+ * run was given up and the strategy must be begun anew.
+ */
 export function runOnce(machine: Machine, strategy: Strategy): Outcome | null {
   choices.length = 0;
   machine.start();
