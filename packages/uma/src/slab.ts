@@ -97,13 +97,14 @@ function takeParts(
 /** One item of an internal zone, which never uses buckets; true when there is no such part. */
 function takePart(uma: Uma, zone: number, slot: number, domain: number, flags: number): boolean {
   if (zone === 0) return true;
-  if (!kegTake(uma, uma.words[zone + ZoneRecord.fields.keg.at]!, zone, slot, domain, flags)) {
+  const { words, longs } = uma;
+  if (!kegTake(uma, words[zone + ZoneRecord.fields.keg.at]!, zone, slot, domain, flags)) {
     return false;
   }
   const counter = zoneCache(zone, uma.cpu.number) + CacheRecord.fields.zoneAllocs.at;
   // straight
-  uma.longs[counter >> 1]! += 1n;
-  uma.words[slot + 3] = ItemState.whole;
+  longs[counter >> 1]! += 1n;
+  words[slot + 3] = ItemState.whole;
   // end
   return true;
 }

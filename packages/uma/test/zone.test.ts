@@ -109,9 +109,9 @@ test('a bucket is filled from the keg with as many items as the arena can still 
   const uma = umas[0]!;
   const zone = uma.open(defineZone({ name: 'z', size: 4096, flags: ZoneFlag.MAXBUCKET }));
   takeAllPages(uma, 20);
-  const items: number[] = [];
-  for (let item = zone.alloc(M_NOWAIT); item !== 0; item = zone.alloc(M_NOWAIT)) items.push(item);
+  const items: number[] = [zone.alloc(M_NOWAIT)];
   expect(cacheOf(zone).alloc.entries).toBe(254);
+  for (let item = zone.alloc(M_NOWAIT); item !== 0; item = zone.alloc(M_NOWAIT)) items.push(item);
   // One refill gave all there was: every page that is no bucket's and no slab header's.
   expect(freePageCount(uma.arena)).toBe(0);
   expect(items.length).toBe(zone.statistics().pages);
