@@ -40,6 +40,7 @@ export function createFree(mbufs: Mbufs): {
 
   /** m_free, leaving what ext_free callbacks threw in `callbackErrors`. */
   function freeOne(m: Address): Address {
+    if (level !== DebugLevel.none) mbufs.checkMbuf('m_free', m);
     const base = m >> 2;
     const type = words[base + TYPE]!;
     if (m <= 0 || (type - 1) >>> 0 >= FreebsdType.MT_NOINIT - 1) mbufs.checkMbuf('m_free', m);
