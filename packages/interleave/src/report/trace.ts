@@ -24,6 +24,10 @@ export interface TraceEvent {
   readonly word: string;
   readonly address: number;
   readonly size: number;
+  /** Byte offset in its buffer. */
+  readonly offset: number;
+  /** The result, unformatted. */
+  readonly raw: string;
   readonly old: string;
   readonly now: string;
   readonly result: string;
@@ -40,6 +44,8 @@ export interface Trace {
   readonly choices: readonly number[];
   readonly history: readonly HistoryEntry[];
   readonly races: readonly RaceReport[];
+  /** The shared buffers at the end. */
+  readonly memory: readonly Uint8Array[];
 }
 
 /** A race with its two source lines. */
@@ -100,6 +106,8 @@ export function record(machine: Machine, choices: readonly number[], judge: Judg
         word: word(op.address),
         address: op.address,
         size: op.size,
+        offset: op.address - (machine.memory.bufferAt(op.address)?.base ?? 0),
+        raw: String(result),
         old: show(old),
         now: show(now),
         result: show(result),
@@ -119,6 +127,8 @@ export function record(machine: Machine, choices: readonly number[], judge: Judg
         word: '',
         address: -1,
         size: 0,
+        offset: -1,
+        raw: '',
         old: '',
         now: '',
         result: '',
@@ -137,6 +147,7 @@ export function record(machine: Machine, choices: readonly number[], judge: Judg
       choices: made,
       history: machine.history.map((entry) => ({ ...entry })),
       races,
+      memory: machine.memory.buffers.map(({ buffer }) => new Uint8Array(buffer).slice()),
     };
   } finally {
     machine.recorder = null;

@@ -131,4 +131,4 @@ export class Op {
 }
 
 /** A virtual CPU's code: what a coloured function returns. */
-export type Steps<T = unknown> = Generator<Op, T, any>;
+export type Steps<T = any> = Generator<Op, T, any>;
