@@ -130,6 +130,8 @@ function drainCpus(uma: Uma, zone: number, answerMs: number, unanswered: Set<num
     claimCache(umaOf(own), zone, target, seen);
   for (let target = 0; target < arena.cpus; target++) {
     if (target === cpu.number) flushOwn(uma, zone);
+    // One that did not answer for one zone is not waited for again: its request covers them all.
+    else if (unanswered.has(target)) continue;
     else if (drainCpu(cpu, target, claim, answerMs) === 'unanswered') unanswered.add(target);
   }
 }

@@ -117,7 +117,7 @@ const shapes: readonly (readonly [string, Partial<ZoneDefinition>, boolean])[] =
 ];
 
 /** Points tried per operation: a drain alone has some 500. All of them in a soak. */
-const POINTS = Number(process.env['UMBUF_STRESS_SECONDS'] ?? 2) > 10 ? 100_000 : 20;
+const POINTS = Number(process.env['UMBUF_STRESS_SECONDS'] ?? 2) > 10 ? 100_000 : 40;
 
 interface Setting {
   readonly zone: Zone;
