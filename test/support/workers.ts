@@ -28,9 +28,13 @@ import {
   describeState,
   HAND_SLOT_WORDS,
   HandKind,
+  PAGE_SIZE,
   recover,
   type RecoverResult,
+  releaseSlot,
+  reserveSlot,
   stateIncarnation,
+  takePages,
 } from '@umbuf/memory';
 
 /** How long a stress test lasts, in milliseconds: UMBUF_STRESS_SECONDS, 2 s when absent. */
@@ -190,6 +194,31 @@ export async function watchdog<Value>(
     return await Promise.race([work, bite]);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** A zeroed page of the test's own, as a word index: stop words, counters, mutexes. */
+export function scratchPage(cpu: Cpu): number {
+  const slot = reserveSlot(cpu);
+  const address = takePages(cpu, 1, 0, slot);
+  cpu.words[slot] = HandKind.none;
+  releaseSlot(cpu, slot);
+  if (address === 0) throw new Error('no page for the test');
+  cpu.kernels.zero(address, PAGE_SIZE);
+  return address >> 2;
+}
+
+/** Operations that CPU `number` has counted in its record, over all its incarnations. */
+export function progressOf(arena: Arena, number: number): bigint {
+  const at = arena.cpuTable + number * CpuRecord.words + CpuRecord.fields.progress.at;
+  return Atomics.load(arena.longs, at >> 1);
+}
+
+/** Resolves when each of these CPUs has gone on; give it to `watchdog`, which fails a stall. */
+export async function allGoOn(arena: Arena, numbers: readonly number[]): Promise<void> {
+  const before = numbers.map((number) => progressOf(arena, number));
+  while (numbers.some((number, index) => progressOf(arena, number) === before[index])) {
+    await sleep(1);
   }
 }
 

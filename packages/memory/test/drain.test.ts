@@ -66,6 +66,7 @@ test('an idle CPU is claimed: its cache is on the list and its state is as befor
   expect(cachedTokens(arena, pool, two.number)).toBe(0);
   expect(listedTokens(arena, pool)).toBe(20);
   expect(Atomics.load(two.words, two.state)).toBe(before);
+  expect(one.longs[(one.base + C.claims.at) >> 1]).toBe(1n);
   enterCpu(two);
   expect(takeToken(two, pool)).not.toBe(0);
   expect(auditTokens(arena, pool)).toEqual([]);

@@ -13,6 +13,7 @@ import { CpuState, STATE_KIND_MASK } from './state.ts';
 
 const POSTED = CpuRecord.fields.posted.at;
 const ANSWERED = CpuRecord.fields.answered.at;
+const CLAIMS = CpuRecord.fields.claims.at;
 
 /**
  * Claims the idle CPU `target`, whose state word was `seen`: takes the list's lock, then in one
@@ -56,7 +57,10 @@ export function drainCpu(cpu: Cpu, target: number, claim: Claim, timeoutMs: numb
       case CpuState.offline:
         return 'drained'; // it flushed before it changed the state
       case CpuState.idle:
-        if (claim(cpu, target, seen)) return 'drained';
+        if (claim(cpu, target, seen)) {
+          cpu.longs[(cpu.base + CLAIMS) >> 1]! += 1n;
+          return 'drained';
+        }
         break;
       case CpuState.running: {
         if (!posted) {
