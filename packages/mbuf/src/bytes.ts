@@ -4,14 +4,14 @@
  */
 
 import { type Address, ArgumentError } from '@umbuf/memory';
-import type { Mbufs } from './mbufs.ts';
+import type { MbufCore } from './core.ts';
 
 /** Arena memory from an address on, or a byte array (also a view of the arena). */
 export type Bytes = Address | Uint8Array;
 
 /** Copies `length` bytes of `source`, from `at` on, to the arena at `to`. */
 export function copyFrom(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   to: number,
   source: Bytes,
   at: number,
@@ -23,7 +23,7 @@ export function copyFrom(
 
 /** Copies `length` bytes of the arena from `from` on to `target` at `at`. */
 export function copyTo(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   from: number,
   target: Bytes,
   at: number,
@@ -34,7 +34,12 @@ export function copyTo(
 }
 
 /** Throws ArgumentError unless `bytes` has `length` bytes from `at` on. */
-export function requireBytes(mbufs: Mbufs, operation: string, bytes: Bytes, length: number): void {
+export function requireBytes(
+  mbufs: MbufCore,
+  operation: string,
+  bytes: Bytes,
+  length: number,
+): void {
   if (typeof bytes === 'number') {
     if (Number.isInteger(bytes) && bytes > 0 && bytes + length <= mbufs.bytes.length) return;
     throw new ArgumentError(`${operation}: ${length} bytes at ${bytes} leave the arena`);

@@ -9,7 +9,7 @@ import type { Zone } from '@umbuf/uma';
 import { M_EXT, M_PKTHDR } from './constants.ts';
 import { ExtType } from './freebsd-flags.ts';
 import { ExternalRecord, MbufRoot, MbufStatistics, TYPE_SLOTS } from './layout.ts';
-import type { Mbufs } from './mbufs.ts';
+import type { MbufCore } from './core.ts';
 import {
   bufferEnd,
   bufferStart,
@@ -38,7 +38,7 @@ interface Storage {
  * What is wrong, one sentence each; empty when nothing is. `chains` are the heads of all live chains
  * of the arena (each mbuf in one of them only).
  */
-export function checkMbufs(mbufs: Mbufs, chains: Iterable<Address>): string[] {
+export function checkMbufs(mbufs: MbufCore, chains: Iterable<Address>): string[] {
   const violations: string[] = [];
   const live = new Set<Address>();
   for (const head of chains) collectChain(mbufs, head, live, violations);
@@ -49,7 +49,12 @@ export function checkMbufs(mbufs: Mbufs, chains: Iterable<Address>): string[] {
 }
 
 /** Walks one chain into `live`; ends at an mbuf that was seen before. */
-function collectChain(mbufs: Mbufs, head: Address, live: Set<Address>, violations: string[]): void {
+function collectChain(
+  mbufs: MbufCore,
+  head: Address,
+  live: Set<Address>,
+  violations: string[],
+): void {
   const { words } = mbufs;
   for (let m = head; m !== 0; m = words[(m >> 2) + NEXT]! as Address) {
     if (live.has(m)) {
@@ -66,7 +71,7 @@ function collectChain(mbufs: Mbufs, head: Address, live: Set<Address>, violation
   }
 }
 
-function checkMbufWords(mbufs: Mbufs, m: Address, violations: string[]): void {
+function checkMbufWords(mbufs: MbufCore, m: Address, violations: string[]): void {
   const { words } = mbufs;
   const type = words[(m >> 2) + TYPE]!;
   const data = words[(m >> 2) + DATA]!;
@@ -78,7 +83,7 @@ function checkMbufWords(mbufs: Mbufs, m: Address, violations: string[]): void {
 }
 
 function collectStorage(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   live: ReadonlySet<Address>,
   violations: string[],
 ): Map<Address, Storage> {
@@ -109,7 +114,7 @@ function collectStorage(
 
 /** Counts against users; returns the parked holders. */
 function checkStorage(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   live: ReadonlySet<Address>,
   storages: ReadonlyMap<Address, Storage>,
   violations: string[],
@@ -141,7 +146,7 @@ function checkStorage(
 }
 
 function checkCounters(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   live: ReadonlySet<Address>,
   storages: ReadonlyMap<Address, Storage>,
   parked: ReadonlySet<Address>,
@@ -175,7 +180,7 @@ function checkCounters(
   for (const [zone, type] of jumbos) {
     equal(`zone ${zone.name}: live items`, zone.statistics().live, ofType(type));
   }
-  const types = new Array<number>(TYPE_SLOTS).fill(0);
+  const types = Array.from({ length: TYPE_SLOTS }, () => 0);
   for (const m of live) types[words[(m >> 2) + TYPE]! % TYPE_SLOTS]! += 1;
   for (let type = 0; type < TYPE_SLOTS; type++) {
     const sum = sumStatistic(mbufs, MbufStatistics.fields.types.at + type);
@@ -191,7 +196,7 @@ function onZoneSide(zone: Zone): number {
 }
 
 /** A 32-bit statistic summed over all CPUs; wraps as its parts do. */
-export function sumStatistic(mbufs: Mbufs, at: number): number {
+export function sumStatistic(mbufs: MbufCore, at: number): number {
   const { words, root, arena } = mbufs;
   const first = words[root + MbufRoot.fields.statistics.at]! >> 2;
   let sum = 0;
@@ -202,7 +207,7 @@ export function sumStatistic(mbufs: Mbufs, at: number): number {
 }
 
 /** mbstat: mbufs in use by m_type, and parked holders, over all CPUs. */
-export function readMbstat(mbufs: Mbufs): { readonly types: number[]; readonly parked: number } {
+export function readMbstat(mbufs: MbufCore): { readonly types: number[]; readonly parked: number } {
   const types = Array.from({ length: TYPE_SLOTS }, (_, type) =>
     sumStatistic(mbufs, MbufStatistics.fields.types.at + type),
   );

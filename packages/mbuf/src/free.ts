@@ -14,7 +14,7 @@ import { throwCallbackError } from './external/callbacks.ts';
 import { checkFreeExternal, freeExternal, freeLast } from './external/reference.ts';
 import { ExtType, FreebsdType } from './freebsd-flags.ts';
 import { ExternalRecord, MbufStatistics } from './layout.ts';
-import type { Mbufs } from './mbufs.ts';
+import type { MbufCore } from './core.ts';
 import { FLAGS, NEXT, SHARED, TYPE } from './segment.ts';
 
 const EXT_TYPE = ExternalRecord.fields.type.at;
@@ -29,7 +29,7 @@ const TYPE_MASK = MbufStatistics.fields.types.count - 1;
 export type Free = (m: Address) => Address;
 
 /** m_free and m_freem of one thread. */
-export function createFree(mbufs: Mbufs): {
+export function createFree(mbufs: MbufCore): {
   readonly free: Free;
   readonly freem: (m: Address) => void;
 } {
@@ -107,7 +107,7 @@ function isClusterType(kind: number): boolean {
 }
 
 /** Jumbo clusters, foreign storage, M_NOFREE. `statistic` is the word of m's type. */
-function freeSlow(mbufs: Mbufs, m: Address, statistic: number): void {
+function freeSlow(mbufs: MbufCore, m: Address, statistic: number): void {
   const { words } = mbufs;
   if ((words[(m >> 2) + FLAGS]! & M_EXT) === 0) {
     words[statistic]! -= 1;

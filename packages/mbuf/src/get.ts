@@ -12,7 +12,7 @@ import { checkFreshPacket, initMbuf, initPacketHeader } from './construct.ts';
 import { type AttachView, attachCluster, clusterType, clusterZone } from './external/attach.ts';
 import { ExtType } from './freebsd-flags.ts';
 import { ExternalRecord, MbufStatistics } from './layout.ts';
-import type { Mbufs } from './mbufs.ts';
+import type { MbufCore } from './core.ts';
 import { capacity, DATA, FLAGS, lastMbuf, NEXT, requireInt32, TYPE } from './segment.ts';
 import type { MbufZones } from './zones.ts';
 
@@ -119,7 +119,7 @@ export function createGet(view: AllocatorView): {
  * for other sizes.
  */
 export function getjcl(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   how: number,
   type: number,
   flags: number,
@@ -143,7 +143,7 @@ export function getjcl(
  * cluster (m_get2). NULL also for more than 4096 bytes.
  */
 export function get2(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   size: number,
   how: number,
   type: number,
@@ -167,7 +167,7 @@ export function get2(
  * Throws ArgumentError for length 0 without `m`, which the kernel cannot tell from exhaustion (D7).
  */
 export function getm2(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   len: number,
   how: number,
@@ -202,7 +202,13 @@ export function getm2(
 }
 
 /** One mbuf of the chain that m_getm2 makes for `left` more bytes. */
-function getPiece(mbufs: Mbufs, left: number, how: number, type: number, header: number): Address {
+function getPiece(
+  mbufs: MbufCore,
+  left: number,
+  how: number,
+  type: number,
+  header: number,
+): Address {
   if (left > MCLBYTES) {
     const n = getjcl(mbufs, M_NOWAIT, type, header, MJUMPAGESIZE);
     if (n !== NULL) return n;
@@ -212,7 +218,7 @@ function getPiece(mbufs: Mbufs, left: number, how: number, type: number, header:
 }
 
 /** m_get or m_gethdr by M_PKTHDR, with the other m_flags set as well. */
-function getWithFlags(mbufs: Mbufs, how: number, type: number, flags: number): Address {
+function getWithFlags(mbufs: MbufCore, how: number, type: number, flags: number): Address {
   const m = (flags & M_PKTHDR) !== 0 ? mbufs.gethdr(how, type) : mbufs.get(how, type);
   if (m !== NULL) mbufs.words[(m >> 2) + FLAGS]! |= flags & ~M_EXT;
   return m;

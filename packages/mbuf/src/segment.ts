@@ -12,7 +12,7 @@ import { M_EXT, M_PKTHDR } from './constants.ts';
 import { ChainRangeError } from './errors.ts';
 import { ExtType } from './freebsd-flags.ts';
 import { ExternalRecord, MbufHeader, PacketHeader } from './layout.ts';
-import type { Mbufs } from './mbufs.ts';
+import type { MbufCore } from './core.ts';
 
 export const NEXT: number = MbufHeader.fields.next.at;
 export const NEXTPKT: number = MbufHeader.fields.nextpkt.at;
@@ -32,7 +32,7 @@ const EXT_TYPE = ExternalRecord.fields.type.at;
 const COUNTER = ExternalRecord.fields.counter.at;
 
 /** Address of the first byte of the data area (M_START): external buffer, m_pktdat or m_dat. */
-export function bufferStart(mbufs: Mbufs, m: Address): number {
+export function bufferStart(mbufs: MbufCore, m: Address): number {
   const { words } = mbufs;
   const flags = words[(m >> 2) + FLAGS]!;
   if ((flags & M_EXT) !== 0) return words[(m >> 2) + mbufs.ext + BUF]!;
@@ -40,7 +40,7 @@ export function bufferStart(mbufs: Mbufs, m: Address): number {
 }
 
 /** Address behind the last byte of the data area. */
-export function bufferEnd(mbufs: Mbufs, m: Address): number {
+export function bufferEnd(mbufs: MbufCore, m: Address): number {
   const { words } = mbufs;
   if ((words[(m >> 2) + FLAGS]! & M_EXT) === 0) return m + mbufs.msize;
   const ext = (m >> 2) + mbufs.ext;
@@ -48,7 +48,7 @@ export function bufferEnd(mbufs: Mbufs, m: Address): number {
 }
 
 /** Bytes of the data area (M_SIZE): the storage's size, MHLEN or MLEN. */
-export function capacity(mbufs: Mbufs, m: Address): number {
+export function capacity(mbufs: MbufCore, m: Address): number {
   return bufferEnd(mbufs, m) - bufferStart(mbufs, m);
 }
 
@@ -57,7 +57,7 @@ export function capacity(mbufs: Mbufs, m: Address): number {
  * no other reference to the storage. May read the reference count; a count of 1 is exact, because
  * only a holder of a reference can add one.
  */
-export function isWritable(mbufs: Mbufs, m: Address): boolean {
+export function isWritable(mbufs: MbufCore, m: Address): boolean {
   const { words } = mbufs;
   const base = m >> 2;
   const flags = words[base + FLAGS]!;
@@ -67,7 +67,7 @@ export function isWritable(mbufs: Mbufs, m: Address): boolean {
 }
 
 /** The slow half of `isWritable`: the storage was shared at some time. */
-function isSoleUser(mbufs: Mbufs, m: Address): boolean {
+function isSoleUser(mbufs: MbufCore, m: Address): boolean {
   const { words } = mbufs;
   const base = m >> 2;
   if (refcountLoad(words, countWord(mbufs, m)) !== 1) return false;
@@ -85,7 +85,7 @@ function isSoleUser(mbufs: Mbufs, m: Address): boolean {
 }
 
 /** Word index of the reference count of m's storage. */
-export function countWord(mbufs: Mbufs, m: Address): number {
+export function countWord(mbufs: MbufCore, m: Address): number {
   const { words } = mbufs;
   const ext = (m >> 2) + mbufs.ext;
   if ((words[ext + EXT_TYPE]! & 0xff) === ExtType.EXT_EXTREF) return words[ext + COUNTER]! >> 2;
@@ -93,46 +93,46 @@ export function countWord(mbufs: Mbufs, m: Address): number {
 }
 
 /** References to m's storage now (m_extrefcnt). m has M_EXT. Exact only when it is 1. */
-export function referenceCount(mbufs: Mbufs, m: Address): number {
+export function referenceCount(mbufs: MbufCore, m: Address): number {
   if (mbufs.words[(m >> 2) + SHARED] === 0) return 1;
   return refcountLoad(mbufs.words, countWord(mbufs, m));
 }
 
 /** Bytes in front of the data that may be written (M_LEADINGSPACE); 0 when read-only. */
-export function leadingSpace(mbufs: Mbufs, m: Address): number {
+export function leadingSpace(mbufs: MbufCore, m: Address): number {
   const room = mbufs.words[(m >> 2) + DATA]! - bufferStart(mbufs, m);
   return room > 0 && isWritable(mbufs, m) ? room : 0;
 }
 
 /** Bytes behind the data that may be written (M_TRAILINGSPACE); 0 when read-only. */
-export function trailingSpace(mbufs: Mbufs, m: Address): number {
+export function trailingSpace(mbufs: MbufCore, m: Address): number {
   const { words } = mbufs;
   const room = bufferEnd(mbufs, m) - words[(m >> 2) + DATA]! - words[(m >> 2) + LEN]!;
   return room > 0 && isWritable(mbufs, m) ? room : 0;
 }
 
 /** Moves the data start of an empty mbuf so that `len` bytes end at the area's end, rounded to 8. */
-export function alignEnd(mbufs: Mbufs, m: Address, len: number): void {
+export function alignEnd(mbufs: MbufCore, m: Address, len: number): void {
   mbufs.words[(m >> 2) + DATA]! += (capacity(mbufs, m) - len) & ~7;
 }
 
 /** Whether m begins a packet (M_PKTHDR). */
-export function hasPacketHeader(mbufs: Mbufs, m: Address): boolean {
+export function hasPacketHeader(mbufs: MbufCore, m: Address): boolean {
   return (mbufs.words[(m >> 2) + FLAGS]! & M_PKTHDR) !== 0;
 }
 
 /** pkthdr.len; m has M_PKTHDR. */
-export function packetLength(mbufs: Mbufs, m: Address): number {
+export function packetLength(mbufs: MbufCore, m: Address): number {
   return mbufs.words[(m >> 2) + mbufs.pkthdr + PACKET_LEN]!;
 }
 
 /** Sets pkthdr.len; m has M_PKTHDR. */
-export function setPacketLength(mbufs: Mbufs, m: Address, len: number): void {
+export function setPacketLength(mbufs: MbufCore, m: Address, len: number): void {
   mbufs.words[(m >> 2) + mbufs.pkthdr + PACKET_LEN] = len;
 }
 
 /** The last mbuf of the chain (m_last). */
-export function lastMbuf(mbufs: Mbufs, m: Address): Address {
+export function lastMbuf(mbufs: MbufCore, m: Address): Address {
   const { words } = mbufs;
   let last = m;
   for (let next = words[(m >> 2) + NEXT]!; next !== NULL; next = words[(next >> 2) + NEXT]!) {
@@ -142,7 +142,7 @@ export function lastMbuf(mbufs: Mbufs, m: Address): Address {
 }
 
 /** Sum of m_len along the chain, whatever the header says. */
-export function sumLengths(mbufs: Mbufs, m: Address): number {
+export function sumLengths(mbufs: MbufCore, m: Address): number {
   const { words } = mbufs;
   let sum = 0;
   for (let at: number = m; at !== NULL; at = words[(at >> 2) + NEXT]!) {

@@ -7,11 +7,11 @@
 import { type Address, DebugLevel, kegOfPage } from '@umbuf/memory';
 import { ChainLoopError, FreedMbufError, NotMbufError } from './errors.ts';
 import { FreebsdType } from './freebsd-flags.ts';
-import type { Mbufs } from './mbufs.ts';
+import type { MbufCore } from './core.ts';
 import { FLAGS, NEXT, TYPE } from './segment.ts';
 
 /** Throws NotMbufError or FreedMbufError unless `m` is an mbuf in use. */
-export function checkMbuf(mbufs: Mbufs, operation: string, m: Address): void {
+export function checkMbuf(mbufs: MbufCore, operation: string, m: Address): void {
   if (m === 0 || !isPlausible(mbufs, m)) {
     throw new NotMbufError(`${operation}: CPU ${mbufs.cpu.number}: ${String(m)} is no mbuf`);
   }
@@ -33,7 +33,7 @@ export function checkMbuf(mbufs: Mbufs, operation: string, m: Address): void {
 }
 
 /** Whether an mbuf could stand there at all: inside the pages, word-aligned. */
-function isPlausible(mbufs: Mbufs, m: number): boolean {
+function isPlausible(mbufs: MbufCore, m: number): boolean {
   return (
     (m | 0) === m &&
     (m & 3) === 0 &&
@@ -43,7 +43,7 @@ function isPlausible(mbufs: Mbufs, m: number): boolean {
 }
 
 /** `checkMbuf` for each mbuf of the chain; ChainLoopError when there are more than the arena has. */
-export function checkChain(mbufs: Mbufs, operation: string, m: Address): void {
+export function checkChain(mbufs: MbufCore, operation: string, m: Address): void {
   const { words } = mbufs;
   let steps = 0;
   for (let at = m; ; ) {

@@ -13,7 +13,7 @@
  * FreeBSD went the same way later (m_get_raw). So nobody else may use these zones directly.
  */
 
-import { type Address, DebugLevel, NULL, Panic } from '@umbuf/memory';
+import { type Address, ArgumentError, DebugLevel, NULL, Panic } from '@umbuf/memory';
 import {
   defineZone,
   M_ZERO,
@@ -27,6 +27,7 @@ import { MCLBYTES, MJUM16BYTES, MJUM9BYTES, MJUMPAGESIZE } from './constants.ts'
 import { type AttachView, attachCluster } from './external/attach.ts';
 import { ExtType } from './freebsd-flags.ts';
 import { ExternalRecord } from './layout.ts';
+import type { ZoneLimits } from './root.ts';
 
 /** The zones, opened in this thread. */
 export interface MbufZones {
@@ -65,6 +66,33 @@ export function openZones(uma: Uma, view: ZoneView): MbufZones {
     jumbo9: uma.open(defineClusterZone('mbuf_jumbo_9k', MJUM9BYTES)),
     jumbo16: uma.open(defineClusterZone('mbuf_jumbo_16k', MJUM16BYTES)),
   };
+}
+
+/** What zones have once UMA's limits exist. */
+interface LimitedZone {
+  setMax?: (items: number) => void;
+}
+
+/**
+ * Sets the zones' limits (kern.ipc.nmb*); 0 is none. Packets are outside nmbufs, bounded by nmbclusters.
+ * Throws ArgumentError when a limit is asked for and UMA has none to offer.
+ */
+export function applyLimits(zones: MbufZones, limits: Required<ZoneLimits>): void {
+  const pairs = [
+    [zones.mbuf, limits.nmbufs],
+    [zones.cluster, limits.nmbclusters],
+    [zones.jumboPage, limits.nmbjumbop],
+    [zones.jumbo9, limits.nmbjumbo9],
+    [zones.jumbo16, limits.nmbjumbo16],
+  ] as const;
+  for (const [zone, limit] of pairs) {
+    if (limit === 0) continue;
+    const limited = zone as unknown as LimitedZone;
+    if (limited.setMax === undefined) {
+      throw new ArgumentError(`Mbufs.attach: zone ${zone.name} cannot be limited to ${limit} yet`);
+    }
+    limited.setMax(limit);
+  }
 }
 
 function defineMbufZone(view: ZoneView): ZoneDefinition {

@@ -50,7 +50,7 @@ describe.each(['freebsd', 'netbsd'] as PresetName[])('%s', (preset) => {
         mbufs.free(used);
         const m = get(how, 1);
         const words = mbufs.words.slice((m >> 2) + mbufs.pkthdr, (m >> 2) + mbufs.pkthdr + 14);
-        expect([...words]).toEqual(new Array(14).fill(0));
+        expect([...words]).toEqual(Array.from({ length: 14 }, () => 0));
         expect(mbufs.words[(m >> 2) + H.len.at]).toBe(0);
         expect(mbufs.words[(m >> 2) + H.next.at]).toBe(NULL);
         mbufs.free(m);

@@ -5,7 +5,7 @@
 
 import { type Address, NULL } from '@umbuf/memory';
 import { ChainRangeError } from '../errors.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
 import {
   alignEnd,
   bufferEnd,
@@ -28,7 +28,7 @@ import { claimFrom, movePkthdr } from './header.ts';
  * mbuf: emptied ones stay with length 0. More than there is empties the chain. pkthdr.len follows;
  * a trim of more than the last mbuf sets it from the real length. NULL is nothing to do.
  */
-export function adj(mbufs: Mbufs, m: Address, len: number): void {
+export function adj(mbufs: MbufCore, m: Address, len: number): void {
   requireInt32('m_adj', 'len', len);
   if (m === NULL) return;
   mbufs.checkChain('m_adj', m);
@@ -36,7 +36,7 @@ export function adj(mbufs: Mbufs, m: Address, len: number): void {
   else trimTail(mbufs, m, -len);
 }
 
-function trimHead(mbufs: Mbufs, m: Address, len: number): void {
+function trimHead(mbufs: MbufCore, m: Address, len: number): void {
   const { words } = mbufs;
   let left = len;
   for (let at: number = m; at !== NULL && left > 0; at = words[(at >> 2) + NEXT]!) {
@@ -53,7 +53,7 @@ function trimHead(mbufs: Mbufs, m: Address, len: number): void {
   if (hasPacketHeader(mbufs, m)) setPacketLength(mbufs, m, packetLength(mbufs, m) - (len - left));
 }
 
-function trimTail(mbufs: Mbufs, m: Address, len: number): void {
+function trimTail(mbufs: MbufCore, m: Address, len: number): void {
   const { words } = mbufs;
   let sum = 0;
   let last: number = m;
@@ -81,7 +81,7 @@ function trimTail(mbufs: Mbufs, m: Address, len: number): void {
  * On exhaustion the chain is freed and NULL returned. Throws ChainRangeError when len exceeds MHLEN
  * and does not fit in front.
  */
-export function prepend(mbufs: Mbufs, m: Address, len: number, how: number): Address {
+export function prepend(mbufs: MbufCore, m: Address, len: number, how: number): Address {
   const { words } = mbufs;
   requirePrepend(mbufs, m, len);
   let head = m;
@@ -102,7 +102,7 @@ export function prepend(mbufs: Mbufs, m: Address, len: number, how: number): Add
  * there (m_prepend). The data is end-aligned to 8; pkthdr.len is not changed (`prepend` does that).
  * On exhaustion the chain is freed and NULL returned.
  */
-export function prependMbuf(mbufs: Mbufs, m: Address, len: number, how: number): Address {
+export function prependMbuf(mbufs: MbufCore, m: Address, len: number, how: number): Address {
   const { words } = mbufs;
   requirePrepend(mbufs, m, len);
   if (len > mbufs.mhlen) throw new ChainRangeError(`m_prepend: len > MHLEN (${len})`);
@@ -119,7 +119,7 @@ export function prependMbuf(mbufs: Mbufs, m: Address, len: number, how: number):
   return n;
 }
 
-function requirePrepend(mbufs: Mbufs, m: Address, len: number): void {
+function requirePrepend(mbufs: MbufCore, m: Address, len: number): void {
   requireInt32('m_prepend', 'len', len);
   mbufs.checkMbuf('m_prepend', m);
   if (len < 0) throw new ChainRangeError(`m_prepend: len > MHLEN (${len}, as unsigned)`);
@@ -129,7 +129,7 @@ function requirePrepend(mbufs: Mbufs, m: Address, len: number): void {
  * Moves the data start of a fresh mbuf so that `len` bytes end at the end of its area, rounded down
  * to 8 (m_align). Throws ChainRangeError when the data would leave the area.
  */
-export function align(mbufs: Mbufs, m: Address, len: number): void {
+export function align(mbufs: MbufCore, m: Address, len: number): void {
   const { words } = mbufs;
   requireInt32('m_align', 'len', len);
   mbufs.checkMbuf('m_align', m);

@@ -11,7 +11,7 @@ import { type Address, NULL } from '@umbuf/memory';
 import { M_NOWAIT } from '@umbuf/uma';
 import { M_EXT } from '../constants.ts';
 import { ChainRangeError } from '../errors.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
 import { DATA, FLAGS, hasPacketHeader, LEN, NEXT, requireLength, TYPE } from '../segment.ts';
 import { claimFrom, movePkthdr } from './header.ts';
 
@@ -20,7 +20,7 @@ import { claimFrom, movePkthdr } from './header.ts';
  * not, is `mbufs.head`. False when len exceeds MHLEN, the chain is too short, or memory is exhausted;
  * the chain then has the same bytes, possibly in other mbufs. Never sleeps.
  */
-export function ensureContig(mbufs: Mbufs, m: Address, len: number): boolean {
+export function ensureContig(mbufs: MbufCore, m: Address, len: number): boolean {
   const { words } = mbufs;
   requireLength('m_ensure_contig', 'len', len);
   mbufs.checkChain('m_ensure_contig', m);
@@ -42,7 +42,7 @@ export function ensureContig(mbufs: Mbufs, m: Address, len: number): boolean {
  * Makes the first `len` bytes contiguous and returns the chain (m_pullup); NULL, with the chain freed,
  * where `ensureContig` says false.
  */
-export function pullup(mbufs: Mbufs, m: Address, len: number): Address {
+export function pullup(mbufs: MbufCore, m: Address, len: number): Address {
   if (ensureContig(mbufs, m, len)) return mbufs.head;
   mbufs.freem(mbufs.head);
   return NULL;
@@ -54,7 +54,7 @@ export function pullup(mbufs: Mbufs, m: Address, len: number): Address {
  * short, or memory is exhausted. Throws ChainRangeError for dstoff over MHLEN (B2: the kernel
  * writes behind the mbuf).
  */
-export function copyup(mbufs: Mbufs, m: Address, len: number, dstoff: number): Address {
+export function copyup(mbufs: MbufCore, m: Address, len: number, dstoff: number): Address {
   const { words } = mbufs;
   requireLength('m_copyup', 'len', len);
   requireLength('m_copyup', 'dstoff', dstoff);
@@ -74,7 +74,7 @@ export function copyup(mbufs: Mbufs, m: Address, len: number, dstoff: number): A
 }
 
 /** A fresh mbuf of m's type and owner that takes over its packet header; not yet linked. */
-function newHead(mbufs: Mbufs, m: Address): Address {
+function newHead(mbufs: MbufCore, m: Address): Address {
   const n = mbufs.get(M_NOWAIT, mbufs.words[(m >> 2) + TYPE]!);
   if (n === NULL) return NULL;
   claimFrom(mbufs, n, m);
@@ -87,7 +87,7 @@ function newHead(mbufs: Mbufs, m: Address): Address {
  * `to`, which has internal storage, and links what is left behind it. Emptied mbufs are freed. False
  * when the chain ended first. Ends: each pass takes bytes or frees an mbuf, since the room exceeds len.
  */
-function pull(mbufs: Mbufs, to: Address, from: Address, len: number): boolean {
+function pull(mbufs: MbufCore, to: Address, from: Address, len: number): boolean {
   const { words, kernels, maxProtohdr } = mbufs;
   const target = to >> 2;
   let end = words[target + DATA]! + words[target + LEN]!;

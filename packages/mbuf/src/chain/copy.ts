@@ -10,7 +10,7 @@ import { ChainRangeError } from '../errors.ts';
 import { clget } from '../external/attach.ts';
 import { shareStorage } from '../external/reference.ts';
 import { PacketHeader } from '../layout.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
 import {
   capacity,
   DATA,
@@ -36,7 +36,7 @@ export type CopyM = (m: Address, off: number, len: number, how: number) => Addre
  * `mbufs.copyAll`. The packet header is copied when `off` is 0. Returns NULL on exhaustion and for
  * nothing to copy. Throws ChainRangeError when the chain has fewer bytes.
  */
-export function createCopym(mbufs: Mbufs): CopyM {
+export function createCopym(mbufs: MbufCore): CopyM {
   const { words, kernels, ext, pkthdr, pktdat, copyFlags, sharedFlags, get } = mbufs;
 
   return (m, off, len, how) => {
@@ -95,7 +95,7 @@ export function createCopym(mbufs: Mbufs): CopyM {
  * A copy that shares nothing (m_dup): what was external gets clusters, or where there are none,
  * more mbufs. Otherwise as `copym`.
  */
-export function dup(mbufs: Mbufs, m: Address, off: number, len: number, how: number): Address {
+export function dup(mbufs: MbufCore, m: Address, off: number, len: number, how: number): Address {
   const { words } = mbufs;
   const all = len === mbufs.copyAll;
   let from: number = startOfCopy(mbufs, m, off, len);
@@ -139,7 +139,7 @@ export function dup(mbufs: Mbufs, m: Address, off: number, len: number, how: num
  * Checks the arguments and finds where a copy begins: returns the mbuf (NULL at the very end), and
  * the offset in it as `mbufs.copySkip`.
  */
-function startOfCopy(mbufs: Mbufs, m: Address, off: number, len: number): number {
+function startOfCopy(mbufs: MbufCore, m: Address, off: number, len: number): number {
   const { words } = mbufs;
   requireInt32('m_copym', 'off', off);
   requireInt32('m_copym', 'len', len);
@@ -161,7 +161,7 @@ function startOfCopy(mbufs: Mbufs, m: Address, off: number, len: number): number
 }
 
 /** The chain ended while copying: takes back what was copied and gives the error. */
-function tooShort(mbufs: Mbufs, top: Address, left: number): ChainRangeError {
+function tooShort(mbufs: MbufCore, top: Address, left: number): ChainRangeError {
   mbufs.freem(top);
   return new ChainRangeError(`m_copym: m == 0, len ${left} [!COPYALL]`);
 }
@@ -170,7 +170,7 @@ function tooShort(mbufs: Mbufs, top: Address, left: number): ChainRangeError {
  * A copy of a whole packet that shares external storage (m_copypacket). NULL on exhaustion. Throws
  * PacketHeaderError for a chain without packet header, which the kernel copies as garbage (B4).
  */
-export function copypacket(mbufs: Mbufs, m: Address, how: number): Address {
+export function copypacket(mbufs: MbufCore, m: Address, how: number): Address {
   requirePacketHeader(mbufs, 'm_copypacket', m);
   return mbufs.copym(m, 0, mbufs.copyAll, how);
 }
@@ -180,7 +180,7 @@ export function copypacket(mbufs: Mbufs, m: Address, how: number): Address {
  * source is external. Returns how many; the caller goes on with the rest.
  */
 function copyPiece(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   n: Address,
   from: Address,
   skip: number,

@@ -6,7 +6,7 @@
 import { type Address, ArgumentError, NULL } from '@umbuf/memory';
 import { type Bytes, copyTo, requireBytes } from '../bytes.ts';
 import { ChainRangeError } from '../errors.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
 import {
   DATA,
   hasPacketHeader,
@@ -20,13 +20,13 @@ import {
 } from '../segment.ts';
 
 /** pkthdr.len if m has a packet header, else the sum of m_len (m_length). */
-export function length(mbufs: Mbufs, m: Address): number {
+export function length(mbufs: MbufCore, m: Address): number {
   mbufs.checkChain('m_length', m);
   return hasPacketHeader(mbufs, m) ? packetLength(mbufs, m) : sumLengths(mbufs, m);
 }
 
 /** Sums m_len along the chain, stores it in pkthdr.len if there is one, and returns it (m_fixhdr). */
-export function fixhdr(mbufs: Mbufs, m: Address): number {
+export function fixhdr(mbufs: MbufCore, m: Address): number {
   mbufs.checkChain('m_fixhdr', m);
   const sum = sumLengths(mbufs, m);
   if (hasPacketHeader(mbufs, m)) setPacketLength(mbufs, m, sum);
@@ -37,7 +37,13 @@ export function fixhdr(mbufs: Mbufs, m: Address): number {
  * Copies `len` bytes from offset `off` to `target`, an address or a byte array (m_copydata).
  * Throws ChainRangeError, before anything is copied, when the chain has fewer.
  */
-export function copydata(mbufs: Mbufs, m: Address, off: number, len: number, target: Bytes): void {
+export function copydata(
+  mbufs: MbufCore,
+  m: Address,
+  off: number,
+  len: number,
+  target: Bytes,
+): void {
   const { words } = mbufs;
   requireRange(mbufs, 'm_copydata', m, off, len);
   requireBytes(mbufs, 'm_copydata', target, len);
@@ -63,7 +69,7 @@ export function copydata(mbufs: Mbufs, m: Address, off: number, len: number, tar
  * before have been called for then.
  */
 export function apply(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   off: number,
   len: number,
@@ -97,7 +103,7 @@ export function apply(
 
 /** Calls `callback(address, length)` for each mbuf of the chain that has data. */
 export function forEachSegment(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   callback: (address: Address, length: number) => void,
 ): void {
@@ -113,7 +119,7 @@ export function forEachSegment(
  * The mbuf that holds byte `loc`; `mbufs.offset` is its offset there (m_getptr). A boundary belongs
  * to the next mbuf that has data; the end of the chain to the last mbuf. NULL outside.
  */
-export function getptr(mbufs: Mbufs, m: Address, loc: number): Address {
+export function getptr(mbufs: MbufCore, m: Address, loc: number): Address {
   const { words } = mbufs;
   requireInt32('m_getptr', 'loc', loc);
   mbufs.checkChain('m_getptr', m);
@@ -138,7 +144,7 @@ export function getptr(mbufs: Mbufs, m: Address, loc: number): Address {
  * contains its checksum gives 0xffff. Throws ChainRangeError when the range leaves the chain.
  */
 export function checksumPartial(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   off: number,
   len: number,
@@ -167,13 +173,13 @@ export function checksumPartial(
 }
 
 /** The checksum to put into a header that covers the range: the complement of `checksumPartial`. */
-export function checksum(mbufs: Mbufs, m: Address, off: number, len: number, sum = 0): number {
+export function checksum(mbufs: MbufCore, m: Address, off: number, len: number, sum = 0): number {
   return ~checksumPartial(mbufs, m, off, len, sum) & 0xffff;
 }
 
 /** Throws ChainRangeError unless [off, off + len) lies in the chain, by its m_len. */
 export function requireRange(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   operation: string,
   m: Address,
   off: number,

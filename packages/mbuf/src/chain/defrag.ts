@@ -4,7 +4,8 @@ import { type Address, NULL } from '@umbuf/memory';
 import { M_NOWAIT } from '@umbuf/uma';
 import { MCLBYTES } from '../constants.ts';
 import { FreebsdType } from '../freebsd-flags.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
+import { clget } from '../external/attach.ts';
 import { DATA, LEN, NEXT, packetLength } from '../segment.ts';
 import { copydata } from './data.ts';
 import { dupPkthdr, requirePacketHeader } from './header.ts';
@@ -14,7 +15,7 @@ import { dupPkthdr, requirePacketHeader } from './header.ts';
  * MT_DATA (m_defrag). NULL on exhaustion, with the packet untouched. Copies pkthdr.len bytes: what
  * lies behind is dropped. Throws ChainRangeError when there are fewer.
  */
-export function defrag(mbufs: Mbufs, m: Address, how: number): Address {
+export function defrag(mbufs: MbufCore, m: Address, how: number): Address {
   requirePacketHeader(mbufs, 'm_defrag', m);
   mbufs.checkChain('m_defrag', m);
   const copy = mbufs.gethdr(how, FreebsdType.MT_DATA);
@@ -32,12 +33,12 @@ export function defrag(mbufs: Mbufs, m: Address, how: number): Address {
 }
 
 /** Copies `total` bytes of `m` into `copy` and mbufs added behind it; false on exhaustion. */
-function copyInto(mbufs: Mbufs, copy: Address, m: Address, total: number): boolean {
+function copyInto(mbufs: MbufCore, copy: Address, m: Address, total: number): boolean {
   const { words } = mbufs;
   let n = copy;
   for (let done = 0; ; ) {
     const left = total - done;
-    if (left > mbufs.mhlen && !mbufs.clget(n, M_NOWAIT)) return false;
+    if (left > mbufs.mhlen && !clget(mbufs, n, M_NOWAIT)) return false;
     const piece = Math.min(left, left > mbufs.mhlen ? MCLBYTES : mbufs.mhlen);
     copydata(mbufs, m, done, piece, words[(n >> 2) + DATA]! as Address);
     words[(n >> 2) + LEN] = piece;

@@ -7,7 +7,8 @@ import { M_EXT, M_PKTHDR, MCLBYTES } from '../constants.ts';
 import { ChainRangeError } from '../errors.ts';
 import { FreebsdType } from '../freebsd-flags.ts';
 import { PacketHeader } from '../layout.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
+import { clget } from '../external/attach.ts';
 import { DATA, FLAGS, LEN, NEXT, requireLength, setPacketLength } from '../segment.ts';
 
 const RCVIF = PacketHeader.fields.rcvif.at;
@@ -25,7 +26,7 @@ export type DeviceCopy = (to: Address, source: Bytes, at: number, length: number
  * there). Never sleeps. Throws ChainRangeError when off + 4 exceeds totlen.
  */
 export function devget(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   source: Bytes,
   totlen: number,
   off: number,
@@ -71,12 +72,12 @@ export function devget(
 }
 
 /** Decides how many of `available` bytes go into `m` and sets its length; 0 without a cluster. */
-function fillPiece(mbufs: Mbufs, m: Address, available: number, first: boolean): number {
+function fillPiece(mbufs: MbufCore, m: Address, available: number, first: boolean): number {
   const { words, maxLinkhdr } = mbufs;
   const base = m >> 2;
   let piece = available;
   if (available >= mbufs.minclsize) {
-    if (!mbufs.clget(m, M_NOWAIT)) return 0;
+    if (!clget(mbufs, m, M_NOWAIT)) return 0;
     piece = Math.min(available, MCLBYTES);
   } else {
     const room = (words[base + FLAGS]! & (M_PKTHDR | M_EXT)) !== 0 ? mbufs.mhlen : mbufs.mlen;

@@ -7,7 +7,7 @@ import type { Address } from '@umbuf/memory';
 import { M_EXT, M_PKTHDR } from '../constants.ts';
 import { ExternalStorageError, PacketHeaderError } from '../errors.ts';
 import { PacketHeader } from '../layout.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
 import { DATA, FLAGS, hasPacketHeader, isWritable, NEXT, OWNER } from '../segment.ts';
 
 const TAGS = PacketHeader.fields.tags.at;
@@ -18,7 +18,7 @@ const WORDS = PacketHeader.words;
  * (m_move_pkthdr). to's flags become from's M_COPYFLAGS, its data starts behind the header; lengths
  * stay. `from` only loses M_PKTHDR. Throws PacketHeaderError or ExternalStorageError.
  */
-export function movePkthdr(mbufs: Mbufs, to: Address, from: Address): void {
+export function movePkthdr(mbufs: MbufCore, to: Address, from: Address): void {
   const { words } = mbufs;
   requirePacketHeader(mbufs, 'm_move_pkthdr', from);
   mbufs.checkMbuf('m_move_pkthdr', to);
@@ -42,7 +42,7 @@ export function movePkthdr(mbufs: Mbufs, to: Address, from: Address): void {
  * M_COPYFLAGS and its own storage flags; without external storage its data starts behind the header.
  * False when a tag could not be copied.
  */
-export function dupPkthdr(mbufs: Mbufs, to: Address, from: Address): boolean {
+export function dupPkthdr(mbufs: MbufCore, to: Address, from: Address): boolean {
   const { words } = mbufs;
   requirePacketHeader(mbufs, 'm_dup_pkthdr', from);
   const flags = words[(to >> 2) + FLAGS]!;
@@ -76,7 +76,7 @@ export function copyHeaderWords(words: Int32Array, target: number, source: numbe
  * where it is (m_pkthdr_remove). Also from read-only storage, since the header lies in the mbuf
  * (B5; with quirks nothing happens then). Throws PacketHeaderError when there is none.
  */
-export function pkthdrRemove(mbufs: Mbufs, m: Address): void {
+export function pkthdrRemove(mbufs: MbufCore, m: Address): void {
   requirePacketHeader(mbufs, 'm_pkthdr_remove', m);
   if (mbufs.quirks && !isWritable(mbufs, m)) return;
   removeHeader(mbufs, m);
@@ -86,7 +86,7 @@ export function pkthdrRemove(mbufs: Mbufs, m: Address): void {
  * Makes ordinary mbufs of m's followers, and of m itself with `all` (m_demote): tags and headers
  * go, and all m_flags but M_DEMOTEFLAGS and `flags`.
  */
-export function demote(mbufs: Mbufs, m: Address, all: boolean, flags: number): void {
+export function demote(mbufs: MbufCore, m: Address, all: boolean, flags: number): void {
   const { words, demoteFlags } = mbufs;
   mbufs.checkChain('m_demote', m);
   let at = all ? m : words[(m >> 2) + NEXT]!;
@@ -96,7 +96,7 @@ export function demote(mbufs: Mbufs, m: Address, all: boolean, flags: number): v
   }
 }
 
-function removeHeader(mbufs: Mbufs, m: Address): void {
+function removeHeader(mbufs: MbufCore, m: Address): void {
   const { words, pkthdr } = mbufs;
   words[(m >> 2) + FLAGS]! &= ~M_PKTHDR;
   const header = (m >> 2) + pkthdr;
@@ -104,12 +104,12 @@ function removeHeader(mbufs: Mbufs, m: Address): void {
 }
 
 /** Gives `n` the owner of `m` (MCLAIM). */
-export function claimFrom(mbufs: Mbufs, n: Address, m: Address): void {
+export function claimFrom(mbufs: MbufCore, n: Address, m: Address): void {
   mbufs.words[(n >> 2) + OWNER] = mbufs.words[(m >> 2) + OWNER]!;
 }
 
 /** Throws PacketHeaderError unless m has M_PKTHDR. */
-export function requirePacketHeader(mbufs: Mbufs, operation: string, m: Address): void {
+export function requirePacketHeader(mbufs: MbufCore, operation: string, m: Address): void {
   mbufs.checkMbuf(operation, m);
   if (!hasPacketHeader(mbufs, m)) {
     throw new PacketHeaderError(`${operation}: mbuf ${m} has no packet header (M_PKTHDR)`);

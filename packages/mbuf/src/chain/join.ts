@@ -3,7 +3,7 @@
 import { type Address, NULL } from '@umbuf/memory';
 import { M_NOWAIT } from '@umbuf/uma';
 import { type Bytes, copyFrom, requireBytes } from '../bytes.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
 import {
   DATA,
   hasPacketHeader,
@@ -20,7 +20,7 @@ import {
 import { demote, requirePacketHeader } from './header.ts';
 
 /** Hangs `m` behind chain `c` and returns `c`, or `m` when `c` is NULL (m_add). No length changes. */
-export function add(mbufs: Mbufs, c: Address, m: Address): Address {
+export function add(mbufs: MbufCore, c: Address, m: Address): Address {
   mbufs.checkChain('m_add', m);
   if (c === NULL) return m;
   mbufs.checkChain('m_add', c);
@@ -33,7 +33,7 @@ export function add(mbufs: Mbufs, c: Address, m: Address): Address {
  * are copied there and freed; the first that does not fit is linked with all behind it. No header
  * length changes, and a header of `n` goes with its mbuf or stays inside the chain (see `catpkt`).
  */
-export function cat(mbufs: Mbufs, m: Address, n: Address): void {
+export function cat(mbufs: MbufCore, m: Address, n: Address): void {
   const { words, kernels } = mbufs;
   mbufs.checkChain('m_cat', m);
   mbufs.checkChain('m_cat', n);
@@ -53,7 +53,7 @@ export function cat(mbufs: Mbufs, m: Address, n: Address): void {
 }
 
 /** Joins packet `n` behind packet `m`: lengths add up, n's header goes (m_catpkt). */
-export function catpkt(mbufs: Mbufs, m: Address, n: Address): void {
+export function catpkt(mbufs: MbufCore, m: Address, n: Address): void {
   requirePacketHeader(mbufs, 'm_catpkt', m);
   requirePacketHeader(mbufs, 'm_catpkt', n);
   mbufs.checkChain('m_catpkt', m);
@@ -68,7 +68,7 @@ export function catpkt(mbufs: Mbufs, m: Address, n: Address): void {
  * clusters, never sleeping. False on exhaustion, with the part that fitted kept. pkthdr.len grows by
  * what was added.
  */
-export function append(mbufs: Mbufs, m: Address, len: number, source: Bytes): boolean {
+export function append(mbufs: MbufCore, m: Address, len: number, source: Bytes): boolean {
   const { words } = mbufs;
   requireLength('m_append', 'len', len);
   requireBytes(mbufs, 'm_append', source, len);

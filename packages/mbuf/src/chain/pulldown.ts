@@ -4,7 +4,8 @@ import { type Address, NULL } from '@umbuf/memory';
 import { M_NOWAIT } from '@umbuf/uma';
 import { MCLBYTES } from '../constants.ts';
 import { MbufError } from '../errors.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
+import { clget } from '../external/attach.ts';
 import {
   DATA,
   isWritable,
@@ -28,7 +29,7 @@ import { copydata } from './data.ts';
  * short, len exceeds 2048, or memory is exhausted. Never sleeps.
  */
 export function pulldown(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   off: number,
   len: number,
@@ -53,7 +54,7 @@ export function pulldown(
 
 /** The work of m_pulldown on mbuf `n` at offset `off`; NULL leaves the chain to be freed. */
 function gather(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   n: Address,
   off: number,
@@ -104,7 +105,7 @@ function gather(
  * nothing. Without clusters the copy may come in pieces, the first shorter than `len`: that is
  * exhaustion (the kernel asserts).
  */
-function copyTail(mbufs: Mbufs, n: Address, off: number, len: number): Address {
+function copyTail(mbufs: MbufCore, n: Address, off: number, len: number): Address {
   const { words } = mbufs;
   const base = n >> 2;
   const o = dup(mbufs, n, off, words[base + LEN]! - off, M_NOWAIT);
@@ -121,9 +122,9 @@ function copyTail(mbufs: Mbufs, n: Address, off: number, len: number): Address {
 }
 
 /** A fresh mbuf of `type` with room for `len` bytes; NULL on exhaustion. */
-function newPiece(mbufs: Mbufs, type: number, len: number): Address {
+function newPiece(mbufs: MbufCore, type: number, len: number): Address {
   const o = mbufs.get(M_NOWAIT, type);
-  if (o === NULL || len <= mbufs.mlen || mbufs.clget(o, M_NOWAIT)) return o;
+  if (o === NULL || len <= mbufs.mlen || clget(mbufs, o, M_NOWAIT)) return o;
   mbufs.free(o);
   return NULL;
 }

@@ -5,7 +5,7 @@ import { M_EXT } from '../constants.ts';
 import { ChainRangeError } from '../errors.ts';
 import { addReference } from '../external/reference.ts';
 import { PacketHeader } from '../layout.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
 import {
   alignEnd,
   DATA,
@@ -27,7 +27,7 @@ const RCVIF = PacketHeader.fields.rcvif.at;
  * negative `len` counts as huge; -1 throws) or memory is exhausted, with nothing changed; for a chain without packet header also when there is no
  * tail. With a packet header the tail gets one too (length and interface only), even at the very end.
  */
-export function split(mbufs: Mbufs, m: Address, len: number, how: number): Address {
+export function split(mbufs: MbufCore, m: Address, len: number, how: number): Address {
   requireInt32('m_split', 'len', len);
   if (len === -1) throw new ChainRangeError('m_split: len0 != M_COPYALL');
   mbufs.checkChain('m_split', m);
@@ -37,7 +37,7 @@ export function split(mbufs: Mbufs, m: Address, len: number, how: number): Addre
 
 /** m_split without the checks; `header` false leaves a packet header to the front alone. */
 export function splitChain(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   len: number,
   how: number,
@@ -68,7 +68,7 @@ export function splitChain(
 
 /** The cut with a packet header for the tail; `before` bytes of `cut` stay with the front. */
 function splitPacket(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   cut: Address,
   len: number,
@@ -103,7 +103,7 @@ function splitPacket(
  * Gives the fresh mbuf `n` what `cut` has behind `before` bytes: by reference if external, else
  * copied to the end of n's area; and all that follows.
  */
-function moveRest(mbufs: Mbufs, n: Address, cut: Address, before: number): void {
+function moveRest(mbufs: MbufCore, n: Address, cut: Address, before: number): void {
   const { words, kernels } = mbufs;
   const base = cut >> 2;
   const remain = words[base + LEN]! - before;

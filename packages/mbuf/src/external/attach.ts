@@ -12,7 +12,7 @@ import { MCLBYTES, M_EXT, MJUM16BYTES, MJUM9BYTES, MJUMPAGESIZE } from '../const
 import { ExternalStorageError } from '../errors.ts';
 import { ExtFlag, ExtType } from '../freebsd-flags.ts';
 import { ExternalRecord } from '../layout.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
 import { DATA, FLAGS, SHARED } from '../segment.ts';
 
 const E = ExternalRecord.fields;
@@ -66,7 +66,7 @@ function attach(view: AttachView, m: Address, buf: Address, size: number, type: 
  * stays; m_data moves to the cluster. With M_NOWAIT an empty cluster zone is refilled once from the
  * packet zone's caches (FreeBSD only).
  */
-export function clget(mbufs: Mbufs, m: Address, how: number): boolean {
+export function clget(mbufs: MbufCore, m: Address, how: number): boolean {
   requireNoStorage(mbufs, 'm_clget', m);
   const { cluster } = mbufs.zones;
   let buf = cluster.alloc(how & ~M_ZERO);
@@ -84,7 +84,7 @@ export function clget(mbufs: Mbufs, m: Address, how: number): boolean {
  * or NULL. With `m` NULL the bare cluster is returned: it has no count and goes back with
  * `cljset` and `free`, or with `freeCluster`.
  */
-export function cljget(mbufs: Mbufs, m: Address, how: number, size: number): Address {
+export function cljget(mbufs: MbufCore, m: Address, how: number, size: number): Address {
   const zone = clusterZone(mbufs, 'm_cljget', size);
   if (m !== NULL) requireNoStorage(mbufs, 'm_cljget', m);
   const buf = zone.alloc(how & ~M_ZERO);
@@ -93,7 +93,7 @@ export function cljget(mbufs: Mbufs, m: Address, how: number, size: number): Add
 }
 
 /** Attaches the bare cluster `buf`, which came from `cljget`, by its EXT_ type (m_cljset). */
-export function cljset(mbufs: Mbufs, m: Address, buf: Address, type: number): void {
+export function cljset(mbufs: MbufCore, m: Address, buf: Address, type: number): void {
   requireNoStorage(mbufs, 'm_cljset', m);
   const size = clusterSizes.get(type);
   if (size === undefined) {
@@ -103,7 +103,7 @@ export function cljset(mbufs: Mbufs, m: Address, buf: Address, type: number): vo
 }
 
 /** Gives back a bare cluster of `size` bytes that no mbuf has. */
-export function freeCluster(mbufs: Mbufs, buf: Address, size: number): void {
+export function freeCluster(mbufs: MbufCore, buf: Address, size: number): void {
   clusterZone(mbufs, 'freeCluster', size).free(buf);
 }
 
@@ -114,7 +114,7 @@ export function freeCluster(mbufs: Mbufs, buf: Address, size: number): void {
  * address of an aligned count word in the arena that already counts this reference.
  */
 export function extadd(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   buf: Address,
   size: number,
@@ -147,7 +147,7 @@ export function extadd(
 
 /** As `extadd` with EXT_EXTREF, adding a reference to the caller's count first (m_extaddref). */
 export function extaddref(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   buf: Address,
   size: number,
@@ -189,7 +189,7 @@ export function clusterType(size: number): number {
 }
 
 /** The zone of clusters of `size` bytes (m_getzone). Throws ArgumentError for other sizes. */
-export function clusterZone(mbufs: Mbufs, operation: string, size: number): Zone {
+export function clusterZone(mbufs: MbufCore, operation: string, size: number): Zone {
   const { zones } = mbufs;
   switch (size) {
     case MCLBYTES:
@@ -205,7 +205,7 @@ export function clusterZone(mbufs: Mbufs, operation: string, size: number): Zone
   }
 }
 
-function requireNoStorage(mbufs: Mbufs, operation: string, m: Address): void {
+function requireNoStorage(mbufs: MbufCore, operation: string, m: Address): void {
   mbufs.checkMbuf(operation, m);
   if ((mbufs.words[(m >> 2) + FLAGS]! & M_EXT) !== 0) {
     throw new ExternalStorageError(`${operation}: mbuf ${m} has external storage already`);
@@ -213,7 +213,7 @@ function requireNoStorage(mbufs: Mbufs, operation: string, m: Address): void {
 }
 
 function requireStorage(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   m: Address,
   buf: Address,
   size: number,

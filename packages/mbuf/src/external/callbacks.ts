@@ -13,10 +13,10 @@
 import { type Address, ArgumentError } from '@umbuf/memory';
 import { ExternalFreeError } from '../errors.ts';
 import { EXTERNAL_FREE_MAX, ExternalRecord, MbufRoot, MbufStatistics } from '../layout.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
 
 /** Releases the storage of `holder`; its m_ext (ext_buf, ext_size, ext_arg1, ext_arg2) is intact. */
-export type ExternalFree = (holder: Address, mbufs: Mbufs) => void;
+export type ExternalFree = (holder: Address) => void;
 
 const FREE = ExternalRecord.fields.free.at;
 const NAMES = MbufRoot.fields.externalFree.at;
@@ -28,7 +28,7 @@ const EXTERNAL_FREES = MbufStatistics.fields.externalFrees.at;
  * arena.
  */
 export function registerExternalFree(
-  mbufs: Mbufs,
+  mbufs: MbufCore,
   id: number,
   name: string,
   callback: ExternalFree,
@@ -48,7 +48,7 @@ export function registerExternalFree(
 }
 
 /** Throws ExternalFreeError unless this thread can run the callback of `holder`, if it has one. */
-export function requireExternalFree(mbufs: Mbufs, holder: Address): void {
+export function requireExternalFree(mbufs: MbufCore, holder: Address): void {
   const id = mbufs.words[(holder >> 2) + mbufs.ext + FREE]!;
   if (id !== 0 && mbufs.externalFrees[id] === undefined) {
     throw new ExternalFreeError(
@@ -58,13 +58,13 @@ export function requireExternalFree(mbufs: Mbufs, holder: Address): void {
 }
 
 /** Runs the callback of `holder`; keeps what it throws for `throwCallbackError`. */
-export function runExternalFree(mbufs: Mbufs, holder: Address): void {
+export function runExternalFree(mbufs: MbufCore, holder: Address): void {
   const { words, longs } = mbufs;
   const id = words[(holder >> 2) + mbufs.ext + FREE]!;
   if (id === 0) return;
   longs[(mbufs.statistics + EXTERNAL_FREES) >> 1]! += 1n;
   try {
-    const result: unknown = mbufs.externalFrees[id]!(holder, mbufs);
+    const result: unknown = mbufs.externalFrees[id]!(holder);
     if (result instanceof Promise) {
       result.catch(() => {}); // the promise itself is the error that is reported
       throw new ExternalFreeError(`ext_free ${id} returned a promise; it must be synchronous`);
@@ -75,7 +75,7 @@ export function runExternalFree(mbufs: Mbufs, holder: Address): void {
 }
 
 /** Throws the first error that callbacks left, if any, and forgets the others. */
-export function throwCallbackError(mbufs: Mbufs): void {
+export function throwCallbackError(mbufs: MbufCore): void {
   if (mbufs.callbackErrors.length === 0) return;
   const [error] = mbufs.callbackErrors.splice(0);
   throw error;

@@ -23,7 +23,7 @@ import { checkFreedPacket } from '../construct.ts';
 import { ExternalStorageError } from '../errors.ts';
 import { ExtFlag, ExtType } from '../freebsd-flags.ts';
 import { ExternalRecord, MbufStatistics } from '../layout.ts';
-import type { Mbufs } from '../mbufs.ts';
+import type { MbufCore } from '../core.ts';
 import { countWord, FLAGS, SHARED, TYPE } from '../segment.ts';
 import { requireExternalFree, runExternalFree } from './callbacks.ts';
 
@@ -45,7 +45,7 @@ const PARKED = MbufStatistics.fields.parked.at;
  * a count by one. m_data and m_len of `n` are the caller's to set. Throws ExternalStorageError when
  * m has none or n has some.
  */
-export function addReference(mbufs: Mbufs, n: Address, m: Address): void {
+export function addReference(mbufs: MbufCore, n: Address, m: Address): void {
   const { words, ext, sharedFlags } = mbufs;
   if ((words[(m >> 2) + FLAGS]! & M_EXT) === 0 || (words[(n >> 2) + FLAGS]! & M_EXT) !== 0) {
     throw new ExternalStorageError(
@@ -108,7 +108,7 @@ function shareExtref(
  * Frees `m`, which has M_EXT, and drops its reference (mb_free_ext). Its share of the type statistic
  * is gone already, and `checkFreeExternal` has agreed. No atomic while `shared` is clear.
  */
-export function freeExternal(mbufs: Mbufs, m: Address): void {
+export function freeExternal(mbufs: MbufCore, m: Address): void {
   const { words } = mbufs;
   const base = m >> 2;
   if (words[base + SHARED] === 0) {
@@ -128,14 +128,14 @@ export function freeExternal(mbufs: Mbufs, m: Address): void {
 }
 
 /** `m` dropped the last reference: the storage goes, its holder, and then `m` if it is another. */
-export function freeLast(mbufs: Mbufs, holder: Address, m: Address): void {
+export function freeLast(mbufs: MbufCore, holder: Address, m: Address): void {
   if (holder !== m) mbufs.words[mbufs.statistics + PARKED]! -= 1;
   releaseStorage(mbufs, holder);
   if (holder !== m) mbufs.zones.mbuf.free(m);
 }
 
 /** EXT_EXTREF: the count is the caller's, nothing is parked, and m may live inside its storage. */
-function freeExtref(mbufs: Mbufs, m: Address): void {
+function freeExtref(mbufs: MbufCore, m: Address): void {
   const { words } = mbufs;
   // Nothing of an M_NOFREE mbuf is read after its storage is released.
   const noFree = (words[(m >> 2) + FLAGS]! & mbufs.noFreeFlag) !== 0;
@@ -145,7 +145,7 @@ function freeExtref(mbufs: Mbufs, m: Address): void {
 }
 
 /** Throws what makes the free of `m`, which has M_EXT, impossible. Changes nothing. */
-export function checkFreeExternal(mbufs: Mbufs, m: Address): void {
+export function checkFreeExternal(mbufs: MbufCore, m: Address): void {
   const { words } = mbufs;
   const ext = (m >> 2) + mbufs.ext;
   const type = words[ext + EXT_TYPE]! & 0xff;
@@ -160,7 +160,7 @@ export function checkFreeExternal(mbufs: Mbufs, m: Address): void {
 }
 
 /** The last reference is gone: gives the storage back by its type, and its holder with it. */
-function releaseStorage(mbufs: Mbufs, holder: Address): void {
+function releaseStorage(mbufs: MbufCore, holder: Address): void {
   const { words, zones } = mbufs;
   const ext = (holder >> 2) + mbufs.ext;
   const type = words[ext + EXT_TYPE]! & 0xff;
