@@ -18,6 +18,7 @@ export { isLinearizable, type Model } from './oracle/linearizability.ts';
 export { type CollectionOptions, model } from './oracle/models.ts';
 export type { Race } from './oracle/race.ts';
 export type { WordDeclaration, WordLookup, WordsOption } from './oracle/words.ts';
+export { parseReport, serializeReport } from './report/json.ts';
 export type { RaceReport, Trace, TraceEvent } from './report/trace.ts';
 export { op } from './runtime/hand.ts';
 export type { HistoryEntry } from './runtime/machine.ts';

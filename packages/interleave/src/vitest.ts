@@ -4,7 +4,8 @@
  * Failing schedules go to `__schedules__/<test file>.json` beside the test and run first from then
  * on; a page to step through goes next to them. Environment: `EXPLORE_REPLAY='name:0x5.1x9'`
  * follows one schedule; `EXPLORE_BUDGET=ms`, `EXPLORE_SEED=n` and `EXPLORE_SHARD=i/n` override the
- * options of every check. On CI (`CI` set) nothing is written.
+ * options of every check; `EXPLORE_REPORT=directory` writes each report as JSON, for a merge of the
+ * shards (`mergeReports(files.map(parseReport))`). On CI (`CI` set) nothing is written.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -17,6 +18,7 @@ import {
   type Operations,
   type OperationsOptions,
 } from './check.ts';
+import { serializeReport } from './report/json.ts';
 import type { End, Scenario } from './scenario.ts';
 import type { StoredSchedule } from './search/store.ts';
 
@@ -57,8 +59,22 @@ function save(name: string, report: CheckReport): void {
   all[name] = [stored, ...others].slice(0, KEEP);
   mkdirSync(dirname(file()), { recursive: true });
   writeFileSync(file(), `${JSON.stringify(all, null, 1)}\n`);
-  const page = join(dirname(file()), `${name.replace(/[^\w.-]+/g, '-')}.html`);
+  const page = join(dirname(file()), `${fileName(name)}.html`);
   writeFileSync(page, report.html());
+}
+
+/** One file for each check and shard. */
+function write(name: string, report: CheckReport): void {
+  const { EXPLORE_REPORT, EXPLORE_SHARD } = process.env;
+  if (!EXPLORE_REPORT) return;
+  mkdirSync(EXPLORE_REPORT, { recursive: true });
+  const shard = EXPLORE_SHARD === undefined ? '' : `.${EXPLORE_SHARD.replace('/', '-of-')}`;
+  const path = join(EXPLORE_REPORT, `${fileName(name)}${shard}.json`);
+  writeFileSync(path, serializeReport(report));
+}
+
+function fileName(name: string): string {
+  return name.replace(/[^\w.-]+/g, '-');
 }
 
 function settings<O extends CheckOptions>(name: string, options: O): O {
@@ -103,6 +119,7 @@ function register<O extends CheckOptions>(
       const replaying = process.env['EXPLORE_REPLAY'];
       if (replaying !== undefined && !replaying.startsWith(`${name}:`)) return;
       const report = body(settings(name, options));
+      write(name, report);
       save(name, report);
       assertReport(report);
       if (process.env['EXPLORE_VERBOSE']) console.log(report.text());

@@ -292,6 +292,34 @@ describe('races', () => {
     expect(kind(handOver(true))).toBe('ok');
     expect(kind(handOver(false))).toBe('race');
   });
+  test('a SeqCst store replaces what the word released before; a read-modify-write keeps it', () => {
+    const chain = (second: 'store' | 'add', reset = false): CheckReport =>
+      check(
+        'chain',
+        {
+          setup: () => words(),
+          cpus: {
+            *a(m: Int32Array): Steps {
+              yield op.write('payload', m, 1, 7);
+              yield op.store('release', m, 0, 1);
+            },
+            *b(m: Int32Array): Steps {
+              // Only after a, but without having read what a wrote.
+              if (second === 'store') {
+                if (!reset) yield op.store('replace', m, 0, 2);
+              } else yield op.add('pass on', m, 0, 1);
+            },
+            *c(m: Int32Array): Steps {
+              if ((yield op.load('acquire', m, 0)) === 2) yield op.read('take', m, 1);
+            },
+          },
+        },
+        BUDGET,
+      );
+    expect(kind(chain('store'))).toBe('race');
+    expect(kind(chain('add'))).toBe('ok');
+    expect(kind(chain('store', true))).toBe('ok');
+  });
   test('neighbouring bytes do not race; overlapping ranges do, through DataView and bulk methods', () => {
     const bytes = (
       a: (s: SharedArrayBuffer) => Steps,
@@ -477,6 +505,33 @@ describe('waiting', () => {
     const good = check('async', scenario(true), BUDGET);
     expect(good.ok, good.text()).toBe(true);
     expect(kind(check('lost', scenario(false), BUDGET))).toBe('deadlock');
+  });
+  test('waitAsync: a time-out is due when nothing else can run; the callback sees what was written', () => {
+    const log = new Set<string>();
+    const report = check(
+      'timer',
+      {
+        setup: () => words(),
+        cpus: {
+          *a(m: Int32Array): Steps {
+            const waited = yield op.waitAsync('waitAsync', m, 0, 0, 1000);
+            if (!waited.async) return;
+            waited.value.then(function* (result: string): Steps {
+              log.add(result);
+              // Plain: what the notifier wrote before happens before this.
+              if (result === 'ok') yield op.read('payload', m, 1);
+            });
+          },
+          *b(m: Int32Array): Steps {
+            yield op.write('write payload', m, 1, 7);
+            yield op.notify('notify', m, 0);
+          },
+        },
+      },
+      BUDGET,
+    );
+    expect(report.ok, report.text()).toBe(true);
+    expect([...log].sort()).toEqual(['ok', 'timed-out']);
   });
 });
 

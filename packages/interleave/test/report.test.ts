@@ -2,7 +2,15 @@
  * Reports, replay, shrinking, storing and sharding: what a user does after a failure.
  */
 import { describe, expect, test } from 'vitest';
-import { check, mergeReports, op, type Scenario, type Steps } from '../src/index.ts';
+import {
+  check,
+  mergeReports,
+  op,
+  parseReport,
+  serializeReport,
+  type Scenario,
+  type Steps,
+} from '../src/index.ts';
 import { format, parse, switches } from '../src/search/schedule.ts';
 import { content, makeStack, pop, push, type Stack } from './algorithms/stack.ts';
 
@@ -213,6 +221,12 @@ describe('shards', () => {
     const bad = check('aba', aba, { budgetMs: 300 });
     expect(mergeReports([good, bad]).failure?.kind).toBe('final');
     expect(mergeReports([good, good]).ok).toBe(true);
+    // As files of a CI matrix.
+    const files = [good, bad].map(serializeReport);
+    const merged = mergeReports(files.map(parseReport));
+    expect(merged.text()).toContain('CAS head');
+    expect(merged.runs).toBe(good.runs + bad.runs);
+    expect(() => parseReport('{}')).toThrow(SyntaxError);
   });
 });
 

@@ -158,6 +158,8 @@ export class Machine {
   /** Names of the CPUs that have died, in order. */
   readonly dead: string[] = [];
   #spurious: number[] = [];
+  /** Time-outs of asynchronous waits: due when nothing else can run. */
+  #timers: (() => void)[] = [];
   readonly #direct = new Op();
   #running: number = -1;
   readonly #snapshots: { live: Uint8Array; saved: Uint8Array }[] = [];
@@ -204,6 +206,7 @@ export class Machine {
     this.outcome = null;
     this.folded = 0;
     this.learned = false;
+    if (this.#timers.length > 0) this.#timers = [];
     this.stopped = false;
     this.#urgent = -1;
     this.dead.length = 0;
@@ -254,6 +257,8 @@ export class Machine {
    */
   enabled(): number {
     if (this.stopped || this.outcome !== null) return 0;
+    // Virtual time passes when nobody can run.
+    while (this.ready === 0 && this.#timers.length > 0) this.#timers.shift()?.();
     const { ready } = this;
     if (this.#urgent >= 0 && ((ready >>> this.#urgent) & 1) === 1) return 1 << this.#urgent;
     return ready & ~this.spin.awaiting;
@@ -530,7 +535,8 @@ export class Machine {
     races?.leaveList(c, address);
     if (asynchronous) {
       if (this.recorder !== null) this.recorder.access(c, op, value, value, 'waits');
-      return { async: true, value: this.#listen(c, address) };
+      const timed = timeout !== Number.POSITIVE_INFINITY;
+      return { async: true, value: this.#listen(c, address, timed) };
     }
     this.waiters.add(address, c);
     this.ready &= ~(1 << c);
@@ -564,29 +570,41 @@ export class Machine {
   }
 
   /** The thenable of waitAsync: its callback is a job of the CPU, after its bodies. */
-  #listen(c: number, address: number): object {
+  #listen(c: number, address: number, timed: boolean): object {
     const cpu = this.cpus[c] as Cpu;
     let callback: ((result: string) => unknown) | null = null;
     let settled: string | null = null;
-    const wake = (result: string): void => {
+    const settle = (result: string): void => {
+      if (settled !== null) return;
       settled = result;
-      if (callback === null) return;
-      cpu.asyncWaits--;
-      cpu.jobs.push({ callback, result });
-      if (cpu.status === DONE) {
-        cpu.status = READY;
-        this.#resume(c, undefined, false);
-      }
+      if (callback !== null) this.#call(c, address, callback, result);
     };
-    this.waiters.addAsync(address, c, wake);
+    this.waiters.addAsync(address, c, settle);
+    if (timed) this.#timers.push(() => settle('timed-out'));
     return {
       // biome-ignore lint/suspicious/noThenProperty: it stands in for the promise of waitAsync
-      then(resolved: (result: string) => unknown): void {
+      then: (resolved: (result: string) => unknown): void => {
         callback = resolved;
         cpu.asyncWaits++;
-        if (settled !== null) wake(settled);
+        if (settled !== null) this.#call(c, address, callback, settled);
       },
     };
+  }
+
+  /** Queues a settled waitAsync's callback; an idle CPU takes it up at once. */
+  #call(c: number, address: number, callback: Job['callback'], result: string): void {
+    const cpu = this.cpus[c] as Cpu;
+    cpu.asyncWaits--;
+    cpu.jobs.push({ callback, result });
+    this.races?.enterList(c, address);
+    this.stepWoke |= 1 << c;
+    if (cpu.status !== DONE) return;
+    const { current } = host;
+    const running = this.#running;
+    cpu.status = READY;
+    this.#resume(c, undefined, false);
+    host.current = current;
+    this.#running = running;
   }
 
   #notify(c: number, op: Op, pick: number): number {
