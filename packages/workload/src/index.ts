@@ -1,3 +1,21 @@
 /** `@umbuf/workload`: scenarios, capture readers, the packet pipeline. */
 
 export * from './capture/index.ts';
+export { Random } from './random.ts';
+export {
+  defineScenario,
+  type Scenario,
+  type ScenarioCpu,
+  type Violation,
+} from './scenario/scenario.ts';
+export { type FaultName, faults } from './stress/faults.ts';
+export { loadScenario, ScenarioError, scenarioNames } from './stress/load-scenario.ts';
+export { reportOf, runStress, type StressOptions, type StressReport } from './stress/run.ts';
+export { selfCheck, type SelfCheckResult } from './stress/self-check.ts';
+export {
+  type RunOptions,
+  type RunOutcome,
+  type SessionOptions,
+  StressSession,
+} from './stress/session.ts';
+export type { StressProgress } from './stress/watch.ts';
