@@ -81,6 +81,8 @@ export class MbufCore implements PresetView {
    * freed and then the first error thrown.
    */
   readonly freem: (m: Address) => void;
+  /** m_free inside an operation that calls `throwCallbackError` at its end. */
+  readonly release: Free;
   /** m_copym(m, off, len, how): a copy of a range that shares storage. */
   readonly copym: CopyM;
 
@@ -141,9 +143,10 @@ export class MbufCore implements PresetView {
     this.get = get;
     this.gethdr = gethdr;
     this.getcl = getcl;
-    const { free, freem } = createFree(this);
+    const { free, freem, release } = createFree(this);
     this.free = free;
     this.freem = freem;
+    this.release = release;
     this.copym = createCopym(this);
   }
 

@@ -54,4 +54,11 @@ export class ExternalStorageError extends MbufError {
 /** An ext_free id that this thread has not registered, or that means another function elsewhere. */
 export class ExternalFreeError extends MbufError {
   override name = 'ExternalFreeError';
+  /** The mbuf that could not be freed. `freem` has freed what was in front of it, nothing behind. */
+  readonly mbuf: number;
+
+  constructor(message: string, mbuf: number = 0) {
+    super(message);
+    this.mbuf = mbuf;
+  }
 }

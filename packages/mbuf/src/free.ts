@@ -32,14 +32,15 @@ export type Free = (m: Address) => Address;
 export function createFree(mbufs: MbufCore): {
   readonly free: Free;
   readonly freem: (m: Address) => void;
+  readonly release: Free;
 } {
   const { words, ext, pkthdr, level, statistics, noFreeFlag } = mbufs;
   const { callbackErrors } = mbufs;
   const { mbuf, packet, cluster } = mbufs.zones;
   const types = statistics + TYPES;
 
-  /** m_free, leaving what ext_free callbacks threw in `callbackErrors`. */
-  function freeOne(m: Address): Address {
+  /** m_free, leaving what ext_free callbacks threw in `callbackErrors`: for use inside operations. */
+  function release(m: Address): Address {
     if (level !== DebugLevel.none) mbufs.checkMbuf('m_free', m);
     const base = m >> 2;
     const type = words[base + TYPE]!;
@@ -86,7 +87,7 @@ export function createFree(mbufs: MbufCore): {
   }
 
   function free(m: Address): Address {
-    const next = freeOne(m);
+    const next = release(m);
     if (callbackErrors.length > 0) throwCallbackError(mbufs);
     return next;
   }
@@ -94,11 +95,11 @@ export function createFree(mbufs: MbufCore): {
   function freem(m: Address): void {
     if (level !== DebugLevel.none && m !== NULL) mbufs.checkChain('m_freem', m);
     // Ends, also for a loop: the second visit of an mbuf finds it freed.
-    for (let at = m; at !== NULL; at = freeOne(at));
+    for (let at = m; at !== NULL; at = release(at));
     if (callbackErrors.length > 0) throwCallbackError(mbufs);
   }
 
-  return { free, freem };
+  return { free, freem, release };
 }
 
 /** Whether storage of EXT_ type `kind` is a cluster of one of our zones. */

@@ -306,6 +306,60 @@ describe('ext_free callbacks', () => {
     expectSound(mbufs, m, copy);
   });
 
+  test('operations that free on their way finish first, then report what a callback threw', () => {
+    mbufs.registerExternalFree(6, 'throws late', (holder) => {
+      buffers.free(mbufs.words[(holder >> 2) + mbufs.ext + E.buf.at]!);
+      throw new RangeError('from ext_free');
+    });
+    const chain = (): Address => {
+      const m = mbufs.gethdr(M_NOWAIT, 1);
+      const buf = buffers.alloc(M_NOWAIT);
+      const flags = FreebsdFlag.M_RDONLY; // so that append leaves it at 10 bytes
+      mbufs.extadd(m, buf, 1024, 6, 0, 0, flags, ExtType.EXT_MOD_TYPE);
+      mbufs.words[(m >> 2) + H.len.at] = 10;
+      mbufs.append(m, 2000, new Uint8Array(2000));
+      mbufs.fixhdr(m);
+      return m;
+    };
+    const m = chain();
+    expect(() => mbufs.ensureContig(m, 60)).toThrow(RangeError);
+    expectSound(mbufs, mbufs.head);
+    expect(mbufs.length(mbufs.head)).toBe(2010);
+    mbufs.freem(mbufs.head);
+    const head = mbufs.gethdr(M_NOWAIT, 1);
+    const other = chain();
+    expect(() => mbufs.catpkt(head, other)).toThrow(RangeError);
+    expectSound(mbufs, head);
+    mbufs.freem(head);
+    expectEmpty(mbufs);
+  });
+
+  test('without the callback they change nothing; m_freem names where it stopped', () => {
+    const m = external();
+    const front = mbufs.gethdr(M_NOWAIT, 1);
+    mbufs.externalFrees[1] = undefined;
+    const attempts = [
+      () => mbufs.pullup(m, 20),
+      () => mbufs.copyup(m, 20, 0),
+      () => mbufs.makewritable(m, 0, 20, M_NOWAIT),
+      () => mbufs.copybackCow(m, 0, 1, new Uint8Array(1), M_NOWAIT),
+      () => mbufs.defrag(m, M_NOWAIT),
+    ];
+    for (const attempt of attempts) {
+      expect(attempt).toThrow(ExternalFreeError);
+      expectSound(mbufs, m, front);
+    }
+    mbufs.add(front, m);
+    let stopped = 0;
+    try {
+      mbufs.freem(front);
+    } catch (error) {
+      stopped = (error as ExternalFreeError).mbuf;
+    }
+    expect(stopped).toBe(m);
+    expectSound(mbufs, m);
+  });
+
   test('an id has one name in the arena', () => {
     expect(() => mbufs.registerExternalFree(1, 'other', () => {})).toThrow(ExternalFreeError);
     mbufs.registerExternalFree(1, 'buffers', () => {});

@@ -12,6 +12,7 @@ import { M_NOWAIT } from '@umbuf/uma';
 import { M_EXT } from '../constants.ts';
 import { ChainRangeError } from '../errors.ts';
 import type { MbufCore } from '../core.ts';
+import { requireExternalFrees, throwCallbackError } from '../external/callbacks.ts';
 import { DATA, FLAGS, hasPacketHeader, LEN, NEXT, requireLength, TYPE } from '../segment.ts';
 import { claimFrom, movePkthdr } from './header.ts';
 
@@ -24,6 +25,7 @@ export function ensureContig(mbufs: MbufCore, m: Address, len: number): boolean 
   const { words } = mbufs;
   requireLength('m_ensure_contig', 'len', len);
   mbufs.checkChain('m_ensure_contig', m);
+  requireExternalFrees(mbufs, m);
   mbufs.head = m;
   const base = m >> 2;
   const next = words[base + NEXT]! as Address;
@@ -62,6 +64,7 @@ export function copyup(mbufs: MbufCore, m: Address, len: number, dstoff: number)
     throw new ChainRangeError(`m_copyup: dstoff ${dstoff} exceeds MHLEN ${mbufs.mhlen}`);
   }
   mbufs.checkChain('m_copyup', m);
+  requireExternalFrees(mbufs, m);
   const head = len > mbufs.mhlen - dstoff ? NULL : newHead(mbufs, m);
   if (head === NULL) {
     mbufs.freem(m);
@@ -104,8 +107,9 @@ function pull(mbufs: MbufCore, to: Address, from: Address, len: number): boolean
     words[target + LEN]! += count;
     words[base + LEN]! -= count;
     if (words[base + LEN] !== 0) words[base + DATA]! += count;
-    else source = mbufs.free(source);
+    else source = mbufs.release(source);
   } while (left > 0 && source !== NULL);
   words[target + NEXT] = source;
+  throwCallbackError(mbufs);
   return left <= 0;
 }

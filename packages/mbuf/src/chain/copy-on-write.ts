@@ -10,6 +10,7 @@ import { type Bytes, copyFrom, requireBytes } from '../bytes.ts';
 import { MCLBYTES } from '../constants.ts';
 import { PacketHeaderError } from '../errors.ts';
 import { clget } from '../external/attach.ts';
+import { requireExternalFrees, throwCallbackError } from '../external/callbacks.ts';
 import type { MbufCore } from '../core.ts';
 import { requireWrite } from './copyback.ts';
 import {
@@ -41,9 +42,11 @@ export function copybackCow(
   const count = requireWrite(mbufs, 'm_copyback_cow', m, off, len);
   requireBytes(mbufs, 'm_copyback_cow', source, count);
   requireHeaderLength(mbufs, m, off, count);
-  if (writeCopy(mbufs, m, off, count, source, how)) return mbufs.head;
-  mbufs.freem(mbufs.head);
-  return NULL;
+  requireExternalFrees(mbufs, m);
+  const done = writeCopy(mbufs, m, off, count, source, how);
+  if (!done) mbufs.freem(mbufs.head);
+  throwCallbackError(mbufs);
+  return done ? mbufs.head : NULL;
 }
 
 /**
@@ -59,7 +62,10 @@ export function makewritable(
 ): boolean {
   const count = requireWrite(mbufs, 'm_makewritable', m, off, len);
   requireHeaderLength(mbufs, m, off, count);
-  return writeCopy(mbufs, m, off, count, undefined, how);
+  requireExternalFrees(mbufs, m);
+  const done = writeCopy(mbufs, m, off, count, undefined, how);
+  throwCallbackError(mbufs);
+  return done;
 }
 
 // Writing with copies: m_copyback_cow and m_makewritable. `source` undefined keeps the bytes.
@@ -155,7 +161,7 @@ function replaceFront(
     words[base + DATA]! += piece;
     words[base + LEN]! -= piece;
     taken += piece;
-    if (words[base + LEN] === 0) from = mbufs.free(from);
+    if (words[base + LEN] === 0) from = mbufs.release(from);
   }
   words[(n >> 2) + LEN] = taken;
   words[(n >> 2) + NEXT] = from;

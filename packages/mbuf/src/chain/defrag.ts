@@ -6,6 +6,7 @@ import { MCLBYTES } from '../constants.ts';
 import { FreebsdType } from '../freebsd-flags.ts';
 import type { MbufCore } from '../core.ts';
 import { clget } from '../external/attach.ts';
+import { requireExternalFrees } from '../external/callbacks.ts';
 import { DATA, LEN, NEXT, packetLength } from '../segment.ts';
 import { copydata } from './data.ts';
 import { dupPkthdr, requirePacketHeader } from './header.ts';
@@ -18,6 +19,7 @@ import { dupPkthdr, requirePacketHeader } from './header.ts';
 export function defrag(mbufs: MbufCore, m: Address, how: number): Address {
   requirePacketHeader(mbufs, 'm_defrag', m);
   mbufs.checkChain('m_defrag', m);
+  requireExternalFrees(mbufs, m);
   const copy = mbufs.gethdr(how, FreebsdType.MT_DATA);
   if (copy === NULL) return NULL;
   dupPkthdr(mbufs, copy, m);

@@ -4,6 +4,7 @@ import { type Address, NULL } from '@umbuf/memory';
 import { M_NOWAIT } from '@umbuf/uma';
 import { type Bytes, copyFrom, requireBytes } from '../bytes.ts';
 import type { MbufCore } from '../core.ts';
+import { requireExternalFrees, throwCallbackError } from '../external/callbacks.ts';
 import {
   DATA,
   hasPacketHeader,
@@ -39,17 +40,17 @@ export function cat(mbufs: MbufCore, m: Address, n: Address): void {
   mbufs.checkChain('m_cat', n);
   const tail = lastMbuf(mbufs, m) >> 2;
   const writable = isWritable(mbufs, (tail << 2) as Address);
+  requireExternalFrees(mbufs, n);
   let from = n;
   while (from !== NULL) {
     const length = words[(from >> 2) + LEN]!;
-    if (!writable || length > trailingSpace(mbufs, (tail << 2) as Address)) {
-      words[tail + NEXT] = from;
-      return;
-    }
+    if (!writable || length > trailingSpace(mbufs, (tail << 2) as Address)) break;
     kernels.copy(words[tail + DATA]! + words[tail + LEN]!, words[(from >> 2) + DATA]!, length);
     words[tail + LEN]! += length;
-    from = mbufs.free(from);
+    from = mbufs.release(from);
   }
+  words[tail + NEXT] = from;
+  throwCallbackError(mbufs);
 }
 
 /** Joins packet `n` behind packet `m`: lengths add up, n's header goes (m_catpkt). */

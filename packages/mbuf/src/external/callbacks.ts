@@ -5,19 +5,23 @@
  *
  * A thread that has not registered an id refuses to free any mbuf that carries it, the last
  * reference or not: nothing is changed, and whether it was the last could not be known beforehand.
+ * Operations that free on their way look at the whole chain first; `freem` stops there.
  *
  * A callback that throws does not stop the free; the first error is thrown when the outermost
  * operation is done. A promise is refused the same way.
  */
 
-import { type Address, ArgumentError } from '@umbuf/memory';
+import { type Address, ArgumentError, NULL } from '@umbuf/memory';
+import { M_EXT } from '../constants.ts';
 import { ExternalFreeError } from '../errors.ts';
+import { FLAGS, NEXT } from '../segment.ts';
 import { EXTERNAL_FREE_MAX, ExternalRecord, MbufRoot, MbufStatistics } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
 
 /** Releases the storage of `holder`; its m_ext (ext_buf, ext_size, ext_arg1, ext_arg2) is intact. */
 export type ExternalFree = (holder: Address) => void;
 
+const HOLDER = ExternalRecord.fields.holder.at;
 const FREE = ExternalRecord.fields.free.at;
 const NAMES = MbufRoot.fields.externalFree.at;
 const EXTERNAL_FREES = MbufStatistics.fields.externalFrees.at;
@@ -47,13 +51,27 @@ export function registerExternalFree(
   mbufs.externalFrees[id] = callback;
 }
 
-/** Throws ExternalFreeError unless this thread can run the callback of `holder`, if it has one. */
-export function requireExternalFree(mbufs: MbufCore, holder: Address): void {
-  const id = mbufs.words[(holder >> 2) + mbufs.ext + FREE]!;
+/** Throws ExternalFreeError unless this thread can run the callback of m's storage, if it has one. */
+export function requireExternalFree(mbufs: MbufCore, m: Address): void {
+  const { words, ext } = mbufs;
+  const holder = words[(m >> 2) + ext + HOLDER]!;
+  const id = words[(holder >> 2) + ext + FREE]!;
   if (id !== 0 && mbufs.externalFrees[id] === undefined) {
     throw new ExternalFreeError(
-      `m_free: CPU ${mbufs.cpu.number} has not registered ext_free ${id} of mbuf ${holder}`,
+      `m_free: CPU ${mbufs.cpu.number} has not registered ext_free ${id} of mbuf ${m}`,
+      m,
     );
+  }
+}
+
+/**
+ * The same for every mbuf of a chain: for operations that free some of it on their way, so that they
+ * begin only what they can end.
+ */
+export function requireExternalFrees(mbufs: MbufCore, m: Address): void {
+  const { words } = mbufs;
+  for (let at: number = m; at !== NULL; at = words[(at >> 2) + NEXT]!) {
+    if ((words[(at >> 2) + FLAGS]! & M_EXT) !== 0) requireExternalFree(mbufs, at as Address);
   }
 }
 

@@ -149,7 +149,7 @@ export function checkFreeExternal(mbufs: MbufCore, m: Address): void {
   const { words } = mbufs;
   const ext = (m >> 2) + mbufs.ext;
   const type = words[ext + EXT_TYPE]! & 0xff;
-  requireExternalFree(mbufs, words[ext + HOLDER]! as Address);
+  requireExternalFree(mbufs, m);
   if (
     (words[(m >> 2) + FLAGS]! & mbufs.noFreeFlag) !== 0 &&
     type !== ExtType.EXT_EXTREF &&
