@@ -1,0 +1,56 @@
+/**
+ * What a row of the benchmark is and what measuring it gives. Data only; `rows.ts` has the table.
+ */
+
+/** How long to measure: samples per round, rounds, and how many processes take part. */
+export interface Effort {
+  readonly samples: number;
+  readonly rounds: number;
+  readonly processes: number;
+}
+
+export const QUICK: Effort = { samples: 12, rounds: 30, processes: 1 };
+export const FULL: Effort = { samples: 20, rounds: 100, processes: 3 };
+
+/** Nanoseconds per operation. */
+export interface Figures {
+  readonly min: number;
+  readonly median: number;
+}
+
+export interface Measurement extends Figures {
+  readonly baseline: (Figures & { readonly name: string }) | null;
+  /** min / baseline.min, unless the row says that it is something else; null without a baseline. */
+  readonly ratio: number | null;
+  /** False when a condition beside the ratio does not hold; `note` says which. */
+  readonly holds?: boolean;
+  readonly note?: string;
+}
+
+/** A row's module exports this function; it runs in a process of its own. */
+export type Measure = (name: string, effort: Effort) => Measurement | Promise<Measurement>;
+
+export interface Row {
+  readonly name: string;
+  readonly what: string;
+  /** Module with `measure`, relative to `benchmarks/dist`. */
+  readonly module: string;
+  /** Largest ratio: for the foundation, and to hold at the end. null: printed only. */
+  readonly foundation: number | null;
+  readonly final: number | null;
+  /**
+   * The two sides run in processes of their own, in turn: one thread that attaches two arenas has
+   * two sets of hot closures, which V8 then compiles for neither.
+   */
+  readonly apart?: boolean;
+}
+
+/** One object of `--json`, exactly. */
+export interface Result extends Figures {
+  readonly name: string;
+  readonly unit: 'ns';
+  readonly baseline: (Figures & { readonly name: string }) | null;
+  readonly ratio: number | null;
+  readonly target: number | null;
+  readonly ok: boolean;
+}
