@@ -95,15 +95,13 @@ export function adoptItem(uma: Uma, zone: number, item: Address): void {
  */
 export function checkedEntry(uma: Uma, zone: number, item: unknown): number {
   const { words, arena } = uma;
-  const name = uma.zoneName(zone);
-  const where = `zone ${name}, CPU ${uma.cpu.number}`;
   const address = item as number;
   if (!Number.isInteger(address) || address < 0 || address >= arena.pages << PAGE_SHIFT) {
-    throw new WrongZoneError(`${where}: ${String(item)} is no address of the arena`);
+    throw new WrongZoneError(`${where(uma, zone)}: ${String(item)} is no address of the arena`);
   }
   const keg = words[zone + ZoneRecord.fields.keg.at]!;
   if (kegOfPage(arena, address) !== keg << 2) {
-    throw new WrongZoneError(`${where}: item ${address} did not belong to the zone`);
+    throw new WrongZoneError(`${where(uma, zone)}: item ${address} did not belong to the zone`);
   }
   // By the page map: masking an address that is no item's start may miss the header.
   const slab = slabOfPage(arena, address) >> 2;
@@ -114,12 +112,19 @@ export function checkedEntry(uma: Uma, zone: number, item: unknown): number {
     offset % rsize !== 0 ||
     offset / rsize >= words[keg + KegRecord.fields.ipers.at]!
   ) {
-    throw new UnalignedFreeError(`${where}: unaligned free of ${address} (item size ${rsize})`);
+    throw new UnalignedFreeError(
+      `${where(uma, zone)}: unaligned free of ${address} (item size ${rsize})`,
+    );
   }
   const entry = itemEntry(uma, keg, address);
   // No table: the slab is being destroyed, so the item was free.
   if (entry === 0 || !isLive(uma, entry)) {
-    throw new DoubleFreeError(`${where}: duplicate free of ${address}`);
+    throw new DoubleFreeError(`${where(uma, zone)}: duplicate free of ${address}`);
   }
   return entry;
+}
+
+/** Zone and CPU for a message; only when one is thrown, because the name has to be decoded. */
+function where(uma: Uma, zone: number): string {
+  return `zone ${uma.zoneName(zone)}, CPU ${uma.cpu.number}`;
 }
