@@ -58,7 +58,7 @@ function explore(replay?: string): CheckReport {
         for (let i = stack.head[0] ?? 0; i !== 0 && nodes.length < 9; i = stack.next[i] ?? 0) {
           nodes.push(i);
         }
-        if (nodes.some((node) => held.has(node))) throw new Error(`on the stack: ${nodes}`);
+        if (nodes.some((node) => held.has(node))) throw new Error(`on the stack: ${nodes.join()}`);
       },
     },
     { budgetMs: 2000, ...(replay === undefined ? {} : { replay }) },

@@ -36,7 +36,7 @@ describe('Treiber stack', () => {
       },
     },
     final: ({ s, a, b }) => {
-      const all = [...content(s), ...a, ...b].sort();
+      const all = [...content(s), ...a, ...b].sort((x, y) => x - y);
       expect(all).toEqual([1, 2, 3]);
     },
     reachable: { 'b had node 2 when a popped node 1': ({ a, b }) => a[0] === 1 && b[0] === 2 },

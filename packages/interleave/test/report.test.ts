@@ -26,7 +26,8 @@ const aba: Scenario = {
       yield* push(s, one);
     },
   },
-  final: ({ s, a, b }) => expect([...content(s), ...a, ...b].sort()).toEqual([1, 2, 3]),
+  final: ({ s, a, b }) =>
+    expect([...content(s), ...a, ...b].sort((x, y) => x - y)).toEqual([1, 2, 3]),
   words: [
     { byteOffset: 0, name: 'head', size: 8 },
     { byteOffset: 12, name: 'next[1]' },

@@ -73,7 +73,7 @@ export function show(value: unknown): string {
   }
   if (ArrayBuffer.isView(value)) return 'view';
   if (typeof value === 'object' && value !== null) return JSON.stringify(value) ?? 'object';
-  return String(value);
+  return String(value as number | string | boolean | symbol | null);
 }
 
 /** `file:line` of a site; its label for a hand-written one. */

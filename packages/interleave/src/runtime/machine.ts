@@ -582,7 +582,7 @@ export class Machine {
     this.waiters.addAsync(address, c, settle);
     if (timed) this.#timers.push(() => settle('timed-out'));
     return {
-      // biome-ignore lint/suspicious/noThenProperty: it stands in for the promise of waitAsync
+      // oxlint-disable-next-line unicorn/no-thenable -- it stands in for the promise of waitAsync
       then: (resolved: (result: string) => unknown): void => {
         callback = resolved;
         cpu.asyncWaits++;

@@ -20,12 +20,12 @@ const CAPACITY = 24;
 
 class Loop {
   count: number = 0;
-  readonly sites: number[] = new Array(CAPACITY).fill(0);
-  readonly addresses: number[] = new Array(CAPACITY).fill(0);
-  readonly kinds: number[] = new Array(CAPACITY).fill(0);
-  readonly values: unknown[] = new Array(CAPACITY).fill(undefined);
-  readonly extras: unknown[] = new Array(CAPACITY).fill(undefined);
-  readonly rounds: number[] = new Array(CAPACITY).fill(0);
+  readonly sites: number[] = Array.from({ length: CAPACITY }, () => 0);
+  readonly addresses: number[] = Array.from({ length: CAPACITY }, () => 0);
+  readonly kinds: number[] = Array.from({ length: CAPACITY }, () => 0);
+  readonly values: unknown[] = Array.from({ length: CAPACITY });
+  readonly extras: unknown[] = Array.from({ length: CAPACITY });
+  readonly rounds: number[] = Array.from({ length: CAPACITY }, () => 0);
 }
 
 /** The folded CPUs of a machine and what each has read in vain. */
