@@ -5,6 +5,7 @@ import {
   ArgumentError,
   checkPagePool,
   claimCpu,
+  claimedState,
   type Cpu,
   CpuRecord,
   CpuState,
@@ -13,6 +14,7 @@ import {
   freePageCount,
   HandKind,
   leaveCpu,
+  LockBusyError,
   lockMutex,
   markDead,
   packState,
@@ -227,5 +229,55 @@ test('a CPU that died idle, running or under a claim that has just ended is reco
     Atomics.store(dead.words, dead.state, packState(kind, dead.incarnation));
     expect(recover(other, dead.number, dead.incarnation)).toBe('recovered');
     expect(listedTokens(arena, pool)).toBe(16);
+  }
+});
+
+// `worker.terminate()` can strike at the entry of the store that ends a claim (see
+// test/death/straight-line.guard.test.ts): the claimer dies, everything moved, state still claimed.
+test('a claim left by a dead claimer is ended by the claimed CPU, or by the recovery', () => {
+  for (const byRecovery of [true, false]) {
+    const { dead: claimer, other, third } = setUp();
+    Atomics.store(
+      other.words,
+      other.state,
+      claimedState(packState(CpuState.idle, other.incarnation), claimer.number),
+    );
+    if (byRecovery) expect(recover(third, claimer.number, claimer.incarnation)).toBe('recovered');
+    else expect(markDead(third, claimer.number, claimer.incarnation)).toBe(true);
+    enterCpu(other);
+    expect(state(other)).toBe('running (incarnation 1)');
+  }
+});
+
+test('a supervisor claimed by the very CPU whose death it handles recovers it all the same', () => {
+  const { arena, dead: claimer } = setUp();
+  const main = claimCpu(arena, { mayBlock: false, manualLeave: true });
+  const idle = packState(CpuState.idle, main.incarnation);
+  Atomics.store(main.words, main.state, claimedState(idle, claimer.number));
+  expect(recover(main, claimer.number, claimer.incarnation)).toBe('recovered');
+});
+
+test('a supervisor claimed by a CPU of whose death it does not know yet is told busy', () => {
+  const { arena, dead, other: claimer } = setUp();
+  const main = claimCpu(arena, { mayBlock: false, manualLeave: true });
+  const idle = packState(CpuState.idle, main.incarnation);
+  Atomics.store(main.words, main.state, claimedState(idle, claimer.number));
+  expect(() => enterCpu(main)).toThrow(LockBusyError);
+  expect(recover(main, dead.number, dead.incarnation)).toBe('busy');
+  expect(recover(main, claimer.number, claimer.incarnation)).toBe('recovered');
+  expect(recover(main, dead.number, dead.incarnation)).toBe('recovered');
+});
+
+test('a dead CPU under the claim of another dead one is recovered in either order', () => {
+  for (const mayBlock of [true, false]) {
+    const { arena, dead, other: claimer } = setUp();
+    const main = claimCpu(arena, { mayBlock, manualLeave: true });
+    const idle = packState(CpuState.idle, dead.incarnation);
+    Atomics.store(dead.words, dead.state, claimedState(idle, claimer.number));
+    expect(markDead(main, dead.number, dead.incarnation), 'its claimer may be alive').toBe(false);
+    expect(recover(main, dead.number, dead.incarnation)).toBe('busy');
+    expect(markDead(main, claimer.number, claimer.incarnation)).toBe(true);
+    expect(recover(main, dead.number, dead.incarnation)).toBe('recovered');
+    expect(recover(main, claimer.number, claimer.incarnation)).toBe('recovered');
   }
 });

@@ -16,7 +16,8 @@ import { CpuUnavailableError, LockBusyError, Panic } from '../errors.ts';
 import { CpuRecord } from '../layout/records.ts';
 import type { Cpu } from './cpu.ts';
 import { settleHand } from './hand-stack.ts';
-import { CpuState, describeState, packState, STATE_KIND_MASK } from './state.ts';
+import type { Arena } from '../arena.ts';
+import { CpuState, describeState, packState, STATE_KIND_MASK, stateBy } from './state.ts';
 
 const C = CpuRecord.fields;
 const POSTED = C.posted.at;
@@ -24,17 +25,23 @@ const ANSWERED = C.answered.at;
 const ENTERS = C.enters.at;
 const ANSWERS = C.answers.at;
 
+/** Looks at a claim before a thread that may not block gives up; a claim is under a microsecond. */
+const CLAIM_LOOKS = 100_000;
+
 /**
- * Idle to running; waits while the CPU is claimed, which is one straight line of another thread
- * and therefore short and never interrupted by a death. Call only when not entered. Throws
- * `CpuUnavailableError` after `releaseCpu`.
+ * Idle to running; waits while the CPU is claimed, which is a few statements of another thread. A
+ * claimer that is terminated does leave its claim behind (at the entry of the store that would end
+ * it, everything moved): once it is known to be dead the claim is ended here, else by its recovery.
+ * Call only when not entered. Throws `CpuUnavailableError` after `releaseCpu`, and `LockBusyError`
+ * on a CPU with `mayBlock: false` whose claimer does not come to its end: its death may be an event
+ * that this very thread has yet to see.
  */
 export function enterCpu(cpu: Cpu): void {
   const { words, state, entered } = cpu;
   const idle = packState(CpuState.idle, cpu.incarnation);
   const running = packState(CpuState.running, cpu.incarnation);
   if (!cpu.online) throw new CpuUnavailableError(`CPU ${cpu.number} was released`);
-  for (;;) {
+  for (let looks = 0; ; looks++) {
     // straight
     const seen = Atomics.compareExchange(words, state, idle, running);
     if (seen === idle) words[entered] = 1;
@@ -43,11 +50,24 @@ export function enterCpu(cpu: Cpu): void {
     if ((seen & STATE_KIND_MASK) !== CpuState.claimed) {
       throw new Panic(`CPU ${cpu.number} enters while ${describeState(seen)}`);
     }
-    // A claim ends within its straight line, so a thread that may not block just looks again.
-    if (cpu.mayBlock) Atomics.wait(words, state, seen);
+    if (claimerIsDead(cpu.arena, seen)) Atomics.compareExchange(words, state, seen, idle);
+    else if (cpu.mayBlock) Atomics.wait(words, state, seen);
+    else if (looks > CLAIM_LOOKS) {
+      throw new LockBusyError(`CPU ${cpu.number} may not block, and is ${describeState(seen)}`);
+    }
   }
   cpu.longs[(cpu.base + ENTERS) >> 1]! += 1n;
   if (cpu.queueLeave !== undefined) cpu.queueLeave();
+}
+
+/**
+ * Whether the claimer that a state word names is known to be dead. Its number cannot have been
+ * reused meanwhile: its recovery ends its claims before it frees the number.
+ */
+export function claimerIsDead(arena: Arena, seen: number): boolean {
+  const by = Atomics.load(arena.words, arena.cpuTable + stateBy(seen) * CpuRecord.words);
+  const kind = by & STATE_KIND_MASK;
+  return kind === CpuState.dead || kind === CpuState.recovering;
 }
 
 /**

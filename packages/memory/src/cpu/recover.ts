@@ -13,7 +13,7 @@ import { CpuRecord, HAND_SLOT_WORDS, MutexRecord } from '../layout/records.ts';
 import { WAITERS } from '../sync/mutex.ts';
 import type { Cpu } from './cpu.ts';
 import { HandKind } from './hand-stack.ts';
-import { enterCpu } from './protocol.ts';
+import { claimerIsDead, enterCpu } from './protocol.ts';
 import {
   CpuState,
   packState,
@@ -29,29 +29,41 @@ const WAITING = MutexRecord.fields.waiting.at;
 /** `nothing`: another incarnation, or offline already. `busy`: another CPU is at it, or a lock is; call again. */
 export type RecoverResult = 'recovered' | 'nothing' | 'busy';
 
+/** Looks at a claim on a dead CPU, each up to 1 ms on a CPU that may block, before `busy`. */
+const CLAIM_LOOKS = 100;
+const CLAIM_LOOKS_NO_BLOCK = 100_000;
+
 /**
  * Declares the CPU dead. With several dead, mark all of them before recovering any: the recovery
- * of one may meet a lock that another holds, and takes it over only from a CPU known to be dead.
- * Returns false when the incarnation is another one or the number is offline.
+ * of one may meet a lock or a claim that another holds, and takes it over only from a CPU known to
+ * be dead. Returns false when the incarnation is another one or the number is offline, and when a
+ * third CPU claims it and does not come to its end: mark that one if it is dead, and call again.
  */
 export function markDead(cpu: Cpu, dead: number, incarnation: number): boolean {
+  return tryMarkDead(cpu, dead, incarnation) === 'dead';
+}
+
+function tryMarkDead(cpu: Cpu, dead: number, incarnation: number): 'dead' | 'nothing' | 'busy' {
   const { words, arena } = cpu;
   if (!(Number.isInteger(dead) && dead >= 0 && dead < arena.cpus)) {
     throw new ArgumentError(`CPU number ${dead} is not from 0 to ${arena.cpus - 1}`);
   }
   const state = arena.cpuTable + dead * CpuRecord.words;
   const word = packState(CpuState.dead, incarnation);
-  // Ends: a claim lasts one straight line of a live thread; every other state returns.
-  for (;;) {
+  const bound = cpu.mayBlock ? CLAIM_LOOKS : CLAIM_LOOKS_NO_BLOCK;
+  // Ends: looks at a claim are counted; every other state returns or lost to another's progress.
+  for (let looks = 0; ; ) {
     const seen = Atomics.load(words, state);
     const kind = seen & STATE_KIND_MASK;
-    if (stateIncarnation(seen) !== incarnation || kind === CpuState.offline) return false;
-    if (kind === CpuState.dead || kind === CpuState.recovering) return true;
-    if (kind === CpuState.claimed) {
+    if (stateIncarnation(seen) !== incarnation || kind === CpuState.offline) return 'nothing';
+    if (kind === CpuState.dead || kind === CpuState.recovering) return 'dead';
+    // A live claimer is waited for: it is about to store the state. A dead one moved everything.
+    if (kind === CpuState.claimed && !claimerIsDead(arena, seen)) {
+      if (++looks > bound) return 'busy';
       if (cpu.mayBlock) Atomics.wait(words, state, seen, 1);
       continue;
     }
-    if (Atomics.compareExchange(words, state, seen, word) === seen) return true;
+    if (Atomics.compareExchange(words, state, seen, word) === seen) return 'dead';
   }
 }
 
@@ -67,9 +79,10 @@ export function markDead(cpu: Cpu, dead: number, incarnation: number): boolean {
  */
 export function recover(cpu: Cpu, dead: number, incarnation: number): RecoverResult {
   if (dead === cpu.number) throw new ArgumentError(`recover: CPU ${dead} recovers itself`);
-  if (!markDead(cpu, dead, incarnation)) return 'nothing';
+  const marked = tryMarkDead(cpu, dead, incarnation);
+  if (marked !== 'dead') return marked;
   const { words, arena } = cpu;
-  if (words[cpu.entered] === 0) enterCpu(cpu);
+  if (!entered(cpu)) return 'busy';
   const base = arena.cpuTable + dead * CpuRecord.words;
   const deadWord = packState(CpuState.dead, incarnation);
   const mine = packState(CpuState.recovering, incarnation) | ((cpu.number + 1) << STATE_BY_SHIFT);
@@ -96,7 +109,21 @@ export function recover(cpu: Cpu, dead: number, incarnation: number): RecoverRes
   return 'recovered';
 }
 
-/** Claims end within a straight line, so none can be open; recoveries that it had begun can. */
+/** Enters; false when another CPU claims this one and it may not wait for that. */
+function entered(cpu: Cpu): boolean {
+  try {
+    if (cpu.words[cpu.entered] === 0) enterCpu(cpu);
+  } catch (error) {
+    if (error instanceof LockBusyError) return false;
+    throw error;
+  }
+  return true;
+}
+
+/**
+ * Ends what it had begun on others. A claim whose claimer was terminated has moved everything: the
+ * only interrupt point inside is the entry of the store that would have ended it.
+ */
 function releaseClaims(cpu: Cpu, dead: number): void {
   const { words, arena } = cpu;
   for (let other = 0; other < arena.cpus; other++) {

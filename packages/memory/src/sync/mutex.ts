@@ -131,9 +131,9 @@ function lockContended(cpu: Cpu, lock: number, slot: number): void {
 function sleepForLock(cpu: Cpu, lock: number, slot: number): void {
   const { words, longs } = cpu;
   const from = performance.now();
-  // straight: the slot's kind tells recovery that `waiting` counts us
-  words[slot] = HandKind.lockSleep;
+  // straight: the atomic first, then the kind that tells recovery that `waiting` counts us
   const waiting = Atomics.add(words, lock + WAITING, 1) + 1;
+  words[slot] = HandKind.lockSleep;
   // end
   for (;;) {
     const seen = Atomics.load(words, lock);
