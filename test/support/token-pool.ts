@@ -72,8 +72,8 @@ export function createTokenPool(cpu: Cpu, tokens: number): TokenPool {
   const end = address + size;
   const root = Root.application;
   // straight
-  words[STATIC_NEXT] = end;
   Atomics.store(words, root, address);
+  words[STATIC_NEXT] = end;
   // end
   unlockRegistry(cpu);
   return openTokenPool(arena);
