@@ -8,7 +8,15 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { resultOf, tableHead, tableRow } from './lib/report.ts';
-import { type Effort, FULL, type Measurement, QUICK, type Result, type Row } from './lib/row.ts';
+import {
+  type Effort,
+  FULL,
+  type Measurement,
+  QUICK,
+  type Result,
+  type Row,
+  type SideName,
+} from './lib/row.ts';
 import { ROWS, VERSUS } from './lib/rows.ts';
 
 const run = promisify(execFile);
@@ -59,14 +67,24 @@ function matches(row: Row, name: string): boolean {
 async function measureRow(row: Row, effort: Effort): Promise<Measurement> {
   let best: Measurement | undefined;
   for (let turn = 0; turn < effort.processes; turn++) {
-    const measured = await measureOnce(row.name, effort);
+    const measured = row.apart
+      ? await measureApart(row, effort)
+      : await measureSide(row, effort, 'subject');
     best = best === undefined ? measured : better(best, measured);
   }
   return best!;
 }
 
-async function measureOnce(name: string, effort: Effort): Promise<Measurement> {
-  const { stdout } = await run(process.execPath, [measureFile, name, JSON.stringify(effort)]);
+async function measureApart(row: Row, effort: Effort): Promise<Measurement> {
+  const subject = await measureSide(row, effort, 'subject');
+  const { min, median } = await measureSide(row, effort, 'baseline');
+  const baseline = { name: 'level none', min, median };
+  return { ...subject, baseline, ratio: subject.min / min };
+}
+
+async function measureSide(row: Row, effort: Effort, side: SideName): Promise<Measurement> {
+  const parts = [measureFile, row.name, JSON.stringify(effort), side];
+  const { stdout } = await run(process.execPath, parts);
   return JSON.parse(stdout) as Measurement;
 }
 

@@ -27,8 +27,17 @@ export interface Measurement extends Figures {
   readonly note?: string;
 }
 
-/** A row's module exports this function; it runs in a process of its own. */
-export type Measure = (name: string, effort: Effort) => Measurement | Promise<Measurement>;
+export type SideName = 'subject' | 'baseline';
+
+/** What a row's module exports. It runs in a process of its own. */
+export interface RowModule {
+  /** `side`: of a row whose sides are apart, the one to measure alone. */
+  readonly measure: (
+    name: string,
+    effort: Effort,
+    side: SideName,
+  ) => Measurement | Promise<Measurement>;
+}
 
 export interface Row {
   readonly name: string;
@@ -42,7 +51,7 @@ export interface Row {
    * The two sides run in processes of their own, in turn: one thread that attaches two arenas has
    * two sets of hot closures, which V8 then compiles for neither.
    */
-  readonly apart?: boolean;
+  readonly apart: boolean;
 }
 
 /** One object of `--json`, exactly. */

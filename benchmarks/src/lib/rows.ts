@@ -14,9 +14,12 @@ function row(
   foundation: number | null,
   final: number | null,
   what: string,
+  apart = false,
 ): Row {
-  return { name, module, foundation, final, what };
+  return { name, module, foundation, final, what, apart };
 }
+
+const DEBUG = 'micro/debug-levels.js';
 
 export const ROWS: readonly Row[] = [
   row('zone.batch128', 'micro/zone.js', 2, 1.4, '128 alloc, 128 free, one zone'),
@@ -28,6 +31,16 @@ export const ROWS: readonly Row[] = [
   row('zone.pipe', 'micro/zone-pipe.js', 3.5, 2.2, 'alloc, ring, free on the other CPU, per item'),
   row('zone.burst', 'micro/zone.js', 1.6, 1.2, '2048 alloc, 2048 free: buckets travel'),
   row('zone.zero2048', 'micro/zone.js', 0.2, 0.05, 'alloc of 2048 bytes with M_ZERO, and free'),
+  row('mbuf.get', 'micro/mbuf.js', 4, 2, '128 m_get, 128 m_free, headers initialised'),
+  row('mbuf.getcl', 'micro/mbuf.js', 5, 2.5, '128 packets with clusters, 128 m_free'),
+  row('mbuf.copym4', 'micro/mbuf.js', 2, 1.6, 'share a chain of 4 clusters, free the copy'),
+  row('mbuf.free.unshared', 'micro/mbuf.js', 0, 0, 'free of a cluster that was never shared'),
+  row('mbuf.copydata5600', 'micro/mbuf.js', 0.7, 0.4, 'copy 5600 bytes out of 4 segments'),
+  row('mbuf.checksum1500', 'micro/mbuf-checksum.js', null, 0.3, 'checksum over a chain of 3'),
+  row('stats.on', 'micro/statistics.js', null, 1.05, 'the pair with its two 64-bit counters'),
+  row('items.on', DEBUG, null, null, 'the pair with the item table', true),
+  row('checks', DEBUG, null, null, 'a packet, getcl and free, at level checks', true),
+  row('invariants', DEBUG, null, null, 'a packet, getcl and free, at level invariants', true),
 ];
 
 export const VERSUS: readonly Row[] = [];
