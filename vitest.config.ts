@@ -6,9 +6,13 @@
 import { defineConfig } from 'vitest/config';
 
 const source = ['@umbuf/source'];
+/** Where `.ci/run` wants the counts. */
+const report = process.env['UMBUF_TEST_REPORT'];
 
 export default defineConfig({
   test: {
+    reporters: report === undefined ? ['default'] : ['default', 'json'],
+    ...(report === undefined ? {} : { outputFile: { json: report } }),
     projects: [
       {
         resolve: { conditions: source },
