@@ -7,11 +7,12 @@
  * sees it always.
  */
 
-import { type Address, DebugLevel, NULL, refcountRelease } from '@umbuf/memory';
+import { type Address, DebugLevel, NULL } from '@umbuf/memory';
 import { M_EXT, M_PKTHDR } from './constants.ts';
 import { checkFreedPacket, checkNoTags } from './construct.ts';
 import { throwCallbackError } from './external/callbacks.ts';
-import { checkFreeExternal, freeExternal, freeLast } from './external/reference.ts';
+import { dropReference, finishLast } from './external/last-reference.ts';
+import { checkFreeExternal, freeExternal } from './external/reference.ts';
 import { ExtType, FreebsdType } from './freebsd-flags.ts';
 import { ExternalRecord, MbufStatistics } from './layout.ts';
 import type { MbufCore } from './core.ts';
@@ -19,7 +20,6 @@ import { FLAGS, NEXT, SHARED, TYPE } from './segment.ts';
 
 const EXT_TYPE = ExternalRecord.fields.type.at;
 const HOLDER = ExternalRecord.fields.holder.at;
-const COUNT = ExternalRecord.fields.count.at;
 const BUF = ExternalRecord.fields.buf.at;
 const PARKED = MbufStatistics.fields.parked.at;
 const TYPES = MbufStatistics.fields.types.at;
@@ -77,7 +77,8 @@ export function createFree(mbufs: MbufCore): {
       const holder = words[base + ext + HOLDER]! as Address;
       words[types + (type & TYPE_MASK)]! -= 1;
       words[base + TYPE] = 0; // before the drop: afterwards a holder is not ours to write
-      if (refcountRelease(words, (holder >> 2) + ext + COUNT)) freeLast(mbufs, holder, m);
+      const slot = dropReference(mbufs, holder, m);
+      if (slot !== 0) finishLast(mbufs, slot);
       else if (holder !== m) mbuf.free(m);
       else words[statistics + PARKED]! += 1;
       return next;

@@ -8,10 +8,11 @@
  */
 
 import { type Address, NULL } from '@umbuf/memory';
-import type { Uma } from '@umbuf/uma';
+import { type Uma, umaOf } from '@umbuf/uma';
 import { ChainMethods } from './chain-methods.ts';
 import { cljget, cljset, clget, extadd, extaddref, freeCluster } from './external/attach.ts';
 import { type ExternalFree, registerExternalFree } from './external/callbacks.ts';
+import { registerRepair } from './external/last-reference.ts';
 import { addReference } from './external/reference.ts';
 import { get2, getjcl, getm2 } from './get.ts';
 import { MbufRoot, MbufStatistics } from './layout.ts';
@@ -52,6 +53,7 @@ export class Mbufs extends ChainMethods {
       maxLinkhdr: words[root + R.maxLinkhdr.at]!,
       maxProtohdr: words[root + R.maxProtohdr.at]!,
     });
+    registerRepair(arena, (cpu) => Mbufs.attach(umaOf(cpu)));
     attached.set(uma, mbufs);
     return mbufs;
   }

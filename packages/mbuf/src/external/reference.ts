@@ -19,13 +19,13 @@
 
 import { type Address, refcountAdd, refcountInit, refcountRelease } from '@umbuf/memory';
 import { M_EXT } from '../constants.ts';
-import { checkFreedPacket } from '../construct.ts';
 import { ExternalStorageError } from '../errors.ts';
 import { ExtFlag, ExtType } from '../freebsd-flags.ts';
 import { ExternalRecord, MbufStatistics } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
 import { countWord, FLAGS, SHARED, TYPE } from '../segment.ts';
 import { requireExternalFree, runExternalFree } from './callbacks.ts';
+import { dropReference, finishLast, freeHolder, releaseStorage } from './last-reference.ts';
 
 const COUNT = ExternalRecord.fields.count.at;
 const HOLDER = ExternalRecord.fields.holder.at;
@@ -114,6 +114,7 @@ export function freeExternal(mbufs: MbufCore, m: Address): void {
   if (words[base + SHARED] === 0) {
     words[base + TYPE] = 0;
     releaseStorage(mbufs, m);
+    freeHolder(mbufs, m);
     return;
   }
   if ((words[base + mbufs.ext + EXT_TYPE]! & 0xff) === ExtType.EXT_EXTREF) {
@@ -122,16 +123,10 @@ export function freeExternal(mbufs: MbufCore, m: Address): void {
   }
   const holder = words[base + mbufs.ext + HOLDER]! as Address;
   words[base + TYPE] = 0; // before the drop: afterwards a holder is not ours to write
-  if (refcountRelease(words, (holder >> 2) + mbufs.ext + COUNT)) freeLast(mbufs, holder, m);
+  const slot = dropReference(mbufs, holder, m);
+  if (slot !== 0) finishLast(mbufs, slot);
   else if (holder === m) words[mbufs.statistics + PARKED]! += 1;
   else mbufs.zones.mbuf.free(m);
-}
-
-/** `m` dropped the last reference: the storage goes, its holder, and then `m` if it is another. */
-export function freeLast(mbufs: MbufCore, holder: Address, m: Address): void {
-  if (holder !== m) mbufs.words[mbufs.statistics + PARKED]! -= 1;
-  releaseStorage(mbufs, holder);
-  if (holder !== m) mbufs.zones.mbuf.free(m);
 }
 
 /** EXT_EXTREF: the count is the caller's, nothing is parked, and m may live inside its storage. */
@@ -157,36 +152,4 @@ export function checkFreeExternal(mbufs: MbufCore, m: Address): void {
   ) {
     throw new ExternalStorageError(`m_free: M_NOFREE mbuf ${m} has storage of type ${type}`);
   }
-}
-
-/** The last reference is gone: gives the storage back by its type, and its holder with it. */
-function releaseStorage(mbufs: MbufCore, holder: Address): void {
-  const { words, zones } = mbufs;
-  const ext = (holder >> 2) + mbufs.ext;
-  const type = words[ext + EXT_TYPE]! & 0xff;
-  switch (type) {
-    case ExtType.EXT_PACKET:
-      // With its cluster attached (mb_dtor_pack): unshared from now on.
-      words[(holder >> 2) + SHARED] = 0;
-      checkFreedPacket(words, holder, mbufs.ext, mbufs.level);
-      zones.packet.free(holder);
-      return;
-    case ExtType.EXT_CLUSTER:
-      zones.cluster.free(words[ext + BUF]! as Address);
-      break;
-    case ExtType.EXT_JUMBOP:
-      zones.jumboPage.free(words[ext + BUF]! as Address);
-      break;
-    case ExtType.EXT_JUMBO9:
-      zones.jumbo9.free(words[ext + BUF]! as Address);
-      break;
-    case ExtType.EXT_JUMBO16:
-      zones.jumbo16.free(words[ext + BUF]! as Address);
-      break;
-    case ExtType.EXT_RXRING:
-      return; // storage and mbuf are the ring's
-    default:
-      runExternalFree(mbufs, holder);
-  }
-  zones.mbuf.free(holder);
 }

@@ -1,0 +1,147 @@
+/**
+ * Dropping a reference, and what follows when it was the last: storage, holder and the freed mbuf go
+ * back, in this order (mb_free_ext).
+ *
+ * From the moment the count reaches zero nobody but this CPU knows the holder, which may have been parked
+ * for hours. So it stands in a hand slot until it is back in its zone: a worker that is terminated
+ * in between loses neither storage nor holder. The subtraction and the filling of the slot are one straight
+ * line (memory's cpu/hand-stack.ts). The slot's stage moves on *before* each put, because a put that
+ * was repeated would be a double free; zones have the item in their own hands from there on.
+ */
+
+import {
+  type Address,
+  type Arena,
+  type Cpu,
+  HAND_SLOT_WORDS,
+  HAND_SLOTS,
+  HandKind,
+  Panic,
+  REFCOUNT_SATURATED,
+} from '@umbuf/memory';
+import { checkFreedPacket } from '../construct.ts';
+import type { MbufCore } from '../core.ts';
+import { ExtType } from '../freebsd-flags.ts';
+import { ExternalRecord, MbufStatistics } from '../layout.ts';
+import { SHARED } from '../segment.ts';
+import { runExternalFree } from './callbacks.ts';
+
+const BUF = ExternalRecord.fields.buf.at;
+const COUNT = ExternalRecord.fields.count.at;
+const EXT_TYPE = ExternalRecord.fields.type.at;
+const PARKED = MbufStatistics.fields.parked.at;
+
+/**
+ * Hand slot kind (mbuf has 32-47, memory's cpu/hand-stack.ts). value: holder whose count reached zero,
+ * detail: mbuf that was freed, more: the stage.
+ */
+export const LAST_REFERENCE = 32;
+
+/** Stages: everything is still to be put back, the holder and the mbuf, the mbuf only. */
+const STAGE_ALL = 0;
+const STAGE_HOLDER = 1;
+const STAGE_MBUF = 2;
+
+/**
+ * Drops m's reference to the storage of `holder`. Returns 0 when others remain; else the hand slot, for
+ * `finishLast`. After 0 the holder is not ours to touch. Panics at a count that was zero already.
+ */
+export function dropReference(mbufs: MbufCore, holder: Address, m: Address): number {
+  const { words, cpu } = mbufs;
+  const { handTop } = cpu;
+  const top = words[handTop]!;
+  const slot = cpu.hand + top * HAND_SLOT_WORDS;
+  const count = (holder >> 2) + mbufs.ext + COUNT;
+  const parked = mbufs.statistics + PARKED;
+  if (top >= HAND_SLOTS) throw new Panic(`CPU ${cpu.number}: hand stack full in m_free`);
+  // straight
+  const before = Atomics.sub(words, count, 1);
+  if (before === 1) {
+    words[slot + 1] = holder;
+    words[slot + 2] = m;
+    words[slot + 3] = STAGE_ALL;
+    words[slot] = LAST_REFERENCE;
+    words[handTop] = top + 1;
+    if (holder !== m) words[parked]! -= 1;
+  }
+  // end
+  if (before <= 0) saturate(words, count, holder);
+  return before === 1 ? slot : 0;
+}
+
+/** Gives back what the slot of a last reference holds, and the slot. */
+export function finishLast(mbufs: MbufCore, slot: number): void {
+  const { words, cpu } = mbufs;
+  putLast(mbufs, slot);
+  // A zone of a CPU that may not block can have left slots above ours filled: they stay.
+  const height = (slot - cpu.hand) / HAND_SLOT_WORDS;
+  let top = words[cpu.handTop]!;
+  while (top > height && words[cpu.hand + (top - 1) * HAND_SLOT_WORDS] === HandKind.none) top--;
+  words[cpu.handTop] = top;
+}
+
+/** The puts, from the slot's stage on; voids the slot. Also the repair of a dead CPU's. */
+function putLast(mbufs: MbufCore, slot: number): void {
+  const { words, zones } = mbufs;
+  const holder = words[slot + 1]! as Address;
+  const m = words[slot + 2]! as Address;
+  if (words[slot + 3] === STAGE_ALL) {
+    words[slot + 3] = STAGE_HOLDER;
+    releaseStorage(mbufs, holder);
+  }
+  if (words[slot + 3] === STAGE_HOLDER) {
+    words[slot + 3] = STAGE_MBUF;
+    freeHolder(mbufs, holder);
+  }
+  words[slot] = HandKind.none;
+  if (m !== holder) zones.mbuf.free(m);
+}
+
+/** The storage, by its type; a packet keeps its cluster. */
+export function releaseStorage(mbufs: MbufCore, holder: Address): void {
+  const { words, zones } = mbufs;
+  const ext = (holder >> 2) + mbufs.ext;
+  switch (words[ext + EXT_TYPE]! & 0xff) {
+    case ExtType.EXT_CLUSTER:
+      zones.cluster.free(words[ext + BUF]!);
+      return;
+    case ExtType.EXT_JUMBOP:
+      zones.jumboPage.free(words[ext + BUF]!);
+      return;
+    case ExtType.EXT_JUMBO9:
+      zones.jumbo9.free(words[ext + BUF]!);
+      return;
+    case ExtType.EXT_JUMBO16:
+      zones.jumbo16.free(words[ext + BUF]!);
+      return;
+    case ExtType.EXT_PACKET:
+    case ExtType.EXT_RXRING:
+      return; // stays with the packet, is the ring's
+    default:
+      runExternalFree(mbufs, holder);
+  }
+}
+
+/** The holder itself: a packet with its cluster attached and unshared from now on (mb_dtor_pack). */
+export function freeHolder(mbufs: MbufCore, holder: Address): void {
+  const { words, zones } = mbufs;
+  const type = words[(holder >> 2) + mbufs.ext + EXT_TYPE]! & 0xff;
+  if (type === ExtType.EXT_PACKET) {
+    words[(holder >> 2) + SHARED] = 0;
+    checkFreedPacket(words, holder, mbufs.ext, mbufs.level);
+    zones.packet.free(holder);
+  } else if (type !== ExtType.EXT_RXRING) {
+    zones.mbuf.free(holder);
+  }
+}
+
+/** Registers the repair of dead CPUs' slots in this thread; `system` gives the recoverer's view. */
+export function registerRepair(arena: Arena, system: (cpu: Cpu) => MbufCore): void {
+  arena.hooks.slotRepairs[LAST_REFERENCE] ??= (cpu, slot) => putLast(system(cpu), slot);
+}
+
+/** A count that was zero already never frees again; the caller gets a Panic. */
+function saturate(words: Int32Array<SharedArrayBuffer>, count: number, holder: number): never {
+  Atomics.store(words, count, REFCOUNT_SATURATED);
+  throw new Panic(`m_free: the count of holder ${holder} was zero already`);
+}
