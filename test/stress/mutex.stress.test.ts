@@ -64,7 +64,8 @@ test.each([
     expect(long(M.ownerSwitches.at)).toBeGreaterThanOrEqual(4n);
     expect(long(M.ownerSwitches.at)).toBeLessThanOrEqual(count);
     expect(arena.words[lock + M.waiting.at]).toBe(0);
-    expect(arena.words[lock + M.maxThreads.at]).toBeLessThanOrEqual(3);
+    // Three, or four: who has just been given the lock counts until it has taken itself out.
+    expect(arena.words[lock + M.maxThreads.at]).toBeLessThanOrEqual(4);
     expect(long(M.maxWaitNs.at)).toBeLessThanOrEqual(long(M.totalWaitNs.at));
     if (inside > 100) {
       expect(long(M.waits.at)).toBeGreaterThan(0n);

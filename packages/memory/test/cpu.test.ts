@@ -92,10 +92,10 @@ describe('enter and leave', () => {
     const cpu = claimCpu(makeArena());
     checkpoint(cpu);
     expect(cpu.words[cpu.entered]).toBe(1);
-    await null;
+    await Promise.resolve();
     expect([state(cpu), cpu.words[cpu.entered]]).toEqual(['idle (incarnation 1)', 0]);
     checkpoint(cpu);
-    await null;
+    await Promise.resolve();
     expect(cpu.longs[(cpu.base + C.enters.at) >> 1]).toBe(2n);
   });
 
@@ -175,7 +175,7 @@ describe('releaseCpu', () => {
     releaseCpu(first);
     const second = claimCpu(arena, manual);
     enterCpu(second);
-    await null; // the first life's microtask runs
+    await Promise.resolve(); // the first life's microtask runs
     expect(state(second)).toBe('running (incarnation 2)');
     expect(second.words[second.entered]).toBe(1);
     leaveCpu(second);

@@ -54,7 +54,7 @@ export function fieldWords(field: Field): number {
 
 /** Proves that the fields fit, do not overlap and are aligned; a Panic names the culprit. */
 export function checkLayout(layout: Layout): void {
-  const owner: (string | undefined)[] = new Array<string | undefined>(layout.words).fill(undefined);
+  const owner: (string | undefined)[] = Array.from({ length: layout.words });
   for (const [name, field] of Object.entries(layout.fields)) {
     const width = fieldWords(field);
     if (field.type === 'i64' && field.at % 2 !== 0) {
