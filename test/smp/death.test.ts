@@ -125,7 +125,9 @@ test('all CPUs killed at once, three times: one recovery per incarnation, never 
   const lives = deaths.map((death) => `${death.number}.${death.incarnation}`);
   expect(new Set(lives).size).toBe(12);
   expect(machine.deaths).toBe(12);
-  expect([...repaired].sort()).toEqual(machine.numbers.flatMap((n) => [n, n, n]).sort());
+  for (const number of machine.numbers) {
+    expect(repaired.filter((each) => each === number).length).toBe(3);
+  }
   expect((await machine.run('whoAmI')).length).toBe(4);
 });
 

@@ -17,6 +17,9 @@ import type { LockOrder, WhoAmI } from '../fixtures/smp-tasks.ts';
 import { scratchPage } from '../support/workers.ts';
 
 const TASKS = new URL('../dist/fixtures/smp-tasks.js', import.meta.url);
+/** Throws at once in CPU 1, in the others (after the machine has given up) later. */
+const SLOW_ATTACH = `data:text/javascript,export const attach = (cpu) => new Promise((_, reject) =>
+  setTimeout(() => reject(Error('no')), cpu.number === 1 ? 0 : 60))`.replace('\n', '');
 const machines: Machine[] = [];
 
 async function boot(cpus: number, options: Partial<MachineOptions> = {}): Promise<Machine> {
@@ -116,6 +119,7 @@ test.each([
   ['a module that does not exist', ['file:///nowhere/tasks.js']],
   ['two modules that export the same task', [TASKS, `${TASKS.href}?again`]],
   ['an attach that throws', ['data:text/javascript,export function attach(){throw Error("no")}']],
+  ['an attach that throws while the next CPU still boots', [SLOW_ATTACH]],
   ['a module that ends its thread', ['data:text/javascript,process.exit(3)']],
 ])('%s is a BootError, and nothing is left', async (_name, tasks) => {
   const arena = Arena.create({ bytes: 1 << 20, cpus: 3 });

@@ -29,20 +29,28 @@ class Control implements CpuControl {
   readonly #tasks: Map<string, Task<unknown>> = new Map();
   readonly #running: Set<Promise<unknown>> = new Set();
   readonly #from: number = performance.now();
+  #cpu: Cpu | undefined;
   #context: TaskContext | undefined;
+  #booting: Promise<BootReport> | undefined;
 
   constructor(order: CpuOrder, finish: () => void) {
     this.#order = order;
     this.#finish = finish;
   }
 
-  async boot(): Promise<BootReport> {
+  boot(): Promise<BootReport> {
+    this.#booting ??= this.#boot();
+    return this.#booting;
+  }
+
+  async #boot(): Promise<BootReport> {
     const data = workerData as CpuWorkerData;
     const { index, number } = this.#order;
     // Modules first: one that cannot be loaded leaves no number claimed.
     const hooks = await loadModules(data.modules, this.#tasks);
     const arena = Arena.attach(data.arena);
     const cpu = claimCpu(arena, { number });
+    this.#cpu = cpu;
     for (const attach of hooks) await attach(cpu);
     this.#context = { cpu, arena, number, index, cpus: data.cpus };
     return { number, incarnation: cpu.incarnation, threadId, tasks: [...this.#tasks.keys()] };
@@ -71,9 +79,9 @@ class Control implements CpuControl {
   }
 
   async shutdown(): Promise<void> {
-    await Promise.allSettled(this.#running);
-    const cpu: Cpu | undefined = this.#context?.cpu;
-    if (cpu?.online) releaseCpu(cpu);
+    // A boot that goes on, because another CPU's has failed, would claim a number behind us.
+    await Promise.allSettled([this.#booting, ...this.#running]);
+    if (this.#cpu?.online) releaseCpu(this.#cpu);
     this.#finish();
   }
 }

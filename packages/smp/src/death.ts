@@ -13,10 +13,13 @@
 
 import { type Cpu, leaveCpu, markDead, recover, type RecoverResult } from '@umbuf/memory';
 
+/** How a recovery ended; `nothing`: that incarnation had not claimed its number, or released it. */
+export type Recovered = Exclude<RecoverResult, 'busy'>;
+
 interface DeadCpu {
   readonly number: number;
   readonly incarnation: number;
-  readonly settle: (result: RecoverResult) => void;
+  readonly settle: (result: Recovered) => void;
   readonly fail: (error: unknown) => void;
 }
 
@@ -44,7 +47,7 @@ export class Recovery {
    * had not claimed the number or had released it. Rejects with what a layer's repair threw, or
    * when this thread can get no CPU; the CPU then stays dead and may be given here again.
    */
-  add(number: number, incarnation: number): Promise<RecoverResult> {
+  add(number: number, incarnation: number): Promise<Recovered> {
     return new Promise((settle, fail) => {
       this.#dead.add({ number, incarnation, settle, fail });
       if (this.#attempting) return;

@@ -2,7 +2,8 @@
 
 export { type CpuDescription, describeCpus, type HandSlot, readCpu, readCpus } from './describe.ts';
 export * from './errors.ts';
-export { type CpuSnapshot, type Death, Machine, type MachineOptions } from './machine.ts';
+export { Machine } from './machine.ts';
+export type { CpuSnapshot, Death, MachineOptions } from './options.ts';
 export type { ThreadEnd } from './pool.ts';
 export type { WorkerSnapshot } from './rpc.ts';
 export type { AttachHook, Task, TaskContext } from './task.ts';

@@ -22,16 +22,13 @@ import {
   ArgumentError,
   claimCpu,
   type Cpu,
-  CpuRecord,
   CpuState,
-  type RecoverResult,
   requireInteger,
   STATE_KIND_MASK,
-  stateIncarnation,
 } from '@umbuf/memory';
 import { Recovery } from './death.ts';
-import { deferred, type Deferred, releaseSoon, within } from './deferred.ts';
-import { type CpuDescription, readCpu } from './describe.ts';
+import { releaseSoon, within } from './deferred.ts';
+import { readCpu } from './describe.ts';
 import {
   BootError,
   MachineStateError,
@@ -39,63 +36,12 @@ import {
   TaskError,
   UnknownTaskError,
 } from './errors.ts';
-import { Life } from './life.ts';
-import { type ThreadEnd, ThreadPool } from './pool.ts';
-import type { WorkerSnapshot } from './rpc.ts';
+import type { Life } from './life.ts';
+import type { CpuSnapshot, Death, MachineOptions } from './options.ts';
+import { ThreadPool } from './pool.ts';
+import { type Hall, Seat, stateOf } from './seat.ts';
 
-export interface MachineOptions {
-  /** This thread's object of the arena; it needs one CPU number more than `cpus`. */
-  readonly arena: Arena;
-  /** Workers to run, 1 to arena.cpus - 1; more than cores is fine. */
-  readonly cpus: number;
-  /** URLs (`file:`, `data:`) of task modules; JavaScript, or TypeScript on Node >= 22.18. */
-  readonly tasks?: readonly (string | URL)[];
-  /**
-   * The main thread's CPU, with `mayBlock: false`: true (default) claims one at boot; false only
-   * when there is a dead CPU to recover; a Cpu is one that this thread has, and keeps.
-   */
-  readonly mainCpu?: boolean | Cpu;
-  /** Attaches the layers to the main thread's CPU, once, right after it was claimed. */
-  readonly onAttach?: (cpu: Cpu) => void;
-  /** Told of each death, after its recovery and before its replacement starts. */
-  readonly onDeath?: (death: Death) => void;
-  /** False: the dead are recovered, not replaced. True when absent. */
-  readonly replace?: boolean;
-}
-
-/** The end of a CPU that was not shut down. */
-export interface Death {
-  readonly index: number;
-  readonly number: number;
-  readonly incarnation: number;
-  readonly how: ThreadEnd['how'];
-  readonly exitCode: number | undefined;
-  /** The uncaught exception, with `how: 'error'`. */
-  readonly error: unknown;
-  /** `nothing`: it had not claimed its number yet. `failed`: see `failure`; it is not replaced. */
-  readonly recovery: Exclude<RecoverResult, 'busy'> | 'failed';
-  readonly failure?: unknown;
-}
-
-export interface CpuSnapshot extends CpuDescription {
-  readonly index: number;
-  /** Undefined when the worker did not answer in time: it is in a loop, asleep or dead. */
-  readonly worker: WorkerSnapshot | undefined;
-}
-
-/** One per `index`, for the life of the machine; `life` is its present CPU. */
-interface Seat {
-  readonly index: number;
-  life: Life;
-  /** Resolves when `life` has booted. */
-  online: Deferred<Life>;
-  /** Resolves when `life` is dead and recovered. */
-  death: Deferred<Death>;
-  /** Lives in succession that ended before they had booted. */
-  failures: number;
-}
-
-const BOOT_FAILURES_MAX = 3;
+/** Bound of each stage of a shutdown, milliseconds. */
 const SHUTDOWN_MS = 2000;
 
 export class Machine {
@@ -104,8 +50,7 @@ export class Machine {
   readonly cpus: number;
   readonly #options: MachineOptions;
   readonly #pool: ThreadPool;
-  readonly #recovery: Recovery;
-  readonly #seats: Seat[] = [];
+  readonly #seats: readonly Seat[];
   #mainCpu: Cpu | undefined;
   #tasks: ReadonlySet<string> = new Set();
   #deaths = 0;
@@ -117,12 +62,21 @@ export class Machine {
     this.cpus = options.cpus;
     if (typeof options.mainCpu === 'object') this.#mainCpu = options.mainCpu;
     else if (options.mainCpu !== false) this.#recoverer();
-    this.#recovery = new Recovery(() => this.#recoverer());
     this.#pool = new ThreadPool(options.cpus, {
       arena: options.arena.handle(),
       modules: (options.tasks ?? []).map(String),
       cpus: options.cpus,
     });
+    const hall: Hall = {
+      arena: options.arena,
+      pool: this.#pool,
+      recovery: new Recovery(() => this.#recoverer()),
+      replace: options.replace ?? true,
+      tell: (death) => this.#tell(death),
+      closing: () => this.#closing !== undefined,
+    };
+    const numbers = offlineNumbers(options.arena).slice(0, options.cpus);
+    this.#seats = numbers.map((number, index) => new Seat(hall, index, number));
   }
 
   /**
@@ -143,14 +97,15 @@ export class Machine {
       );
     }
     const machine = new Machine(options);
-    const left = offlineNumbers(arena);
-    for (let index = 0; index < cpus; index++) machine.#seat(index, left[index]!);
     try {
       const reports = await Promise.all(machine.#seats.map((seat) => seat.life.booted));
       machine.#tasks = new Set(reports[0]!.tasks);
     } catch (error) {
-      await machine.shutdown();
-      throw new BootError(`a CPU did not boot: ${String(error)}`, { cause: error });
+      const more = await machine.shutdown().then(
+        () => '',
+        (failure: unknown) => `; then ${String(failure)}`,
+      );
+      throw new BootError(`a CPU did not boot: ${String(error)}${more}`, { cause: error });
     }
     return machine;
   }
@@ -162,7 +117,7 @@ export class Machine {
 
   /** CPU numbers by index; constant. */
   get numbers(): readonly number[] {
-    return this.#seats.map((seat) => seat.life.number);
+    return this.#seats.map((seat) => seat.number);
   }
 
   /** Incarnations by index. */
@@ -170,7 +125,7 @@ export class Machine {
     return this.#seats.map((seat) => seat.life.incarnation);
   }
 
-  /** CPUs that died since boot. */
+  /** CPUs that died since boot and were recovered, or could not be. */
   get deaths(): number {
     return this.#deaths;
   }
@@ -183,7 +138,7 @@ export class Machine {
     if (this.#closing !== undefined) throw new MachineStateError('the machine is shut down');
     let lives: Life[];
     do {
-      lives = await Promise.all(this.#seats.map((seat) => seat.online.promise));
+      lives = await Promise.all(this.#seats.map((seat) => seat.online));
     } while (lives.some((life, index) => life !== this.#seats[index]!.life));
   }
 
@@ -232,13 +187,13 @@ export class Machine {
    */
   async kill(number: number): Promise<Death> {
     if (this.#closing !== undefined) throw new MachineStateError('the machine is shut down');
-    const seat = this.#seats.find((each) => each.life.number === number);
+    const seat = this.#seats.find((each) => each.number === number);
     if (seat === undefined) {
       throw new ArgumentError(`kill: CPU ${number} is none of ${this.numbers.join(', ')}`);
     }
     const { death } = seat;
     seat.life.kill();
-    return death.promise;
+    return death;
   }
 
   /**
@@ -290,82 +245,16 @@ export class Machine {
     return this.#mainCpu;
   }
 
-  #seat(index: number, number: number): void {
-    const seat: Seat = {
-      index,
-      life: this.#life(index, number),
-      online: deferred<Life>(),
-      death: deferred<Death>(),
-      failures: 0,
-    };
-    this.#seats.push(seat);
-    this.#supervise(seat);
-  }
-
-  #life(index: number, number: number): Life {
-    const seen = stateOf(this.arena, number);
-    // As `claimCpu` counts; 20 bits, so that it wraps with it.
-    const incarnation = stateIncarnation(seen + (1 << 12));
-    return new Life(this.#pool, { index, number, incarnation });
-  }
-
-  #supervise(seat: Seat): void {
-    const { life, online } = seat;
-    life.booted.then(
-      () => {
-        seat.failures = 0;
-        online.resolve(life);
-      },
-      () => life.kill(), // a thread that failed to boot is of no use, and may hold a number
-    );
-    void life.ended.then((end) => this.#onEnd(seat, end));
-  }
-
-  async #onEnd(seat: Seat, end: ThreadEnd): Promise<void> {
-    if (end.how === 'finished') return;
-    const { life, online, death } = seat;
-    const { index, number, incarnation } = life;
-    if (!online.settled) seat.failures++;
-    else seat.online = deferred<Life>();
-    this.#deaths++;
-    const what = { index, number, incarnation, ...end };
-    let record: Death;
-    try {
-      const result = await this.#recovery.add(number, incarnation);
-      record = { ...what, recovery: result === 'busy' ? 'failed' : result };
-    } catch (failure) {
-      record = { ...what, recovery: 'failed', failure };
-    }
-    this.#tell(record);
-    const reason = this.#whyNotReplaced(seat, record);
-    if (reason !== undefined) {
-      seat.online.reject(
-        new MachineStateError(`CPU ${number}: ${reason}`, { cause: record.failure }),
-      );
-    } else {
-      seat.life = this.#life(index, number);
-      seat.death = deferred<Death>();
-      this.#supervise(seat);
-    }
-    death.resolve(record);
-  }
-
-  /** What `onDeath` throws is an uncaught exception; supervision goes on. */
   #tell(death: Death): void {
+    this.#deaths++;
     try {
       this.#options.onDeath?.(death);
     } catch (error) {
+      // An uncaught exception of the application; supervision goes on.
       queueMicrotask(() => {
         throw error;
       });
     }
-  }
-
-  #whyNotReplaced(seat: Seat, death: Death): string | undefined {
-    if (this.#closing !== undefined) return 'the machine is shut down';
-    if (death.recovery === 'failed') return `its recovery failed: ${String(death.failure)}`;
-    if (this.#options.replace === false) return 'it died, and is not to be replaced';
-    return seat.failures >= BOOT_FAILURES_MAX ? `${seat.failures} boots failed` : undefined;
   }
 
   async #shutdown(timeoutMs: number): Promise<void> {
@@ -378,38 +267,26 @@ export class Machine {
     await this.#pool.destroy();
     await Promise.all(asked.map((life) => life.ended));
     // Recovery of those that died is under way (#onEnd); none of them is replaced.
-    const dead = this.#seats.filter((seat) => isDead(this.arena, seat.life));
-    const records = await Promise.all(dead.map((seat) => within(timeoutMs, seat.death.promise)));
+    const dead = this.#seats.filter((seat) => seat.isDead());
+    const records = await Promise.all(dead.map((seat) => within(timeoutMs, seat.death)));
     const cpu = this.#mainCpu;
     if (cpu !== undefined && typeof this.#options.mainCpu !== 'object') {
       await releaseSoon(cpu, timeoutMs);
     }
     const left = dead.flatMap((seat, index) =>
-      isDead(this.arena, seat.life) ? [{ seat, why: records[index]?.failure ?? 'busy' }] : [],
+      seat.isDead() ? [{ seat, why: records[index]?.failure ?? 'busy' }] : [],
     );
     if (left.length > 0) {
       throw new RecoveryIncompleteError(
-        left.map(({ seat }) => seat.life.number),
+        left.map(({ seat }) => seat.number),
         left.map(({ why }) => why),
       );
     }
   }
 }
 
-function stateOf(arena: Arena, number: number): number {
-  return Atomics.load(arena.words, arena.cpuTable + number * CpuRecord.words);
-}
-
 function offlineNumbers(arena: Arena): number[] {
   return Array.from({ length: arena.cpus }, (_, number) => number).filter(
     (number) => (stateOf(arena, number) & STATE_KIND_MASK) === CpuState.offline,
-  );
-}
-
-/** Whether this life's thread, which has ended, left its number claimed. */
-function isDead(arena: Arena, life: Life): boolean {
-  const state = stateOf(arena, life.number);
-  return (
-    stateIncarnation(state) === life.incarnation && (state & STATE_KIND_MASK) !== CpuState.offline
   );
 }
