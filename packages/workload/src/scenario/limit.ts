@@ -49,7 +49,7 @@ const limit: Scenario<LimitState> = defineScenario<LimitState>({
       spin(own.random.below(200));
       state.release(slot);
       own.count(0, 1);
-    } else if (!own.stopping()) {
+    } else {
       const free = limitMax(cpu, own.shared) - limitCount(cpu, own.shared);
       own.expect(free <= 0, '7: sleepers', `slept ${SLEEP_MS} ms with ${free} units free`);
     }

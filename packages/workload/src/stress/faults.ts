@@ -4,7 +4,7 @@
  * unless each is reported with its invariant. Nothing in the allocator knows of them.
  */
 
-import { type Address, checkpoint, HandKind, LimitRecord } from '@umbuf/memory';
+import { type Address, HandKind, limitHasSleepers, LimitRecord } from '@umbuf/memory';
 import { BucketHeader, CacheRecord, type Uma, type Zone, ZoneDomain, zoneDomain } from '@umbuf/uma';
 import type { LimitState } from '../scenario/limit.ts';
 import type { ScenarioCpu } from '../scenario/scenario.ts';
@@ -78,7 +78,7 @@ export function plantFault(fault: FaultName, own: ScenarioCpu, state: unknown): 
     case 'skipped lock':
       patch(hot, {
         alloc: (cache, flags, argument) => {
-          if (++count % 64 === 0) takeWithoutLock(uma, cache);
+          takeWithoutLock(uma, cache);
           return alloc(cache, flags, argument);
         },
       });
@@ -102,14 +102,32 @@ export function plantFault(fault: FaultName, own: ScenarioCpu, state: unknown): 
   }
 }
 
-/** Gives units back by a bare subtraction: the count is right, and nobody is woken. */
+/**
+ * Gives a unit back by a bare subtraction once, when somebody sleeps for it: the count is right,
+ * and nobody is woken. Then stays away, because any later visitor's `settle` would make it good.
+ */
 function loseWakeUps(own: ScenarioCpu, state: LimitState): void {
-  const { words } = own.uma;
+  const { words, cpu } = own.uma;
+  const { release } = state;
+  let lost = false;
   state.release = (slot) => {
+    if (lost) {
+      release(slot);
+      return;
+    }
+    lost = true;
+    // Keep the unit until somebody sleeps for it.
+    const patience = performance.now() + LOST_MS;
+    while (!limitHasSleepers(cpu, own.shared) && performance.now() < patience);
     words[slot] = HandKind.none;
     Atomics.sub(words, own.shared + LimitRecord.fields.items.at, 1);
+    const until = performance.now() + LOST_MS;
+    while (performance.now() < until);
   };
 }
+
+/** Longer than the sleepers of the scenario `limit` wait. */
+const LOST_MS = 1300;
 
 interface Hooks {
   allocOne: (cache: number, flags: number, argument: number) => Address;
@@ -132,28 +150,26 @@ function patch(
 }
 
 /**
- * What `fetchBucket` does, with the lock left out and the window held open: read the head, let
- * time pass, take it. Two CPUs then take the same bucket, or one takes what another has changed.
+ * What a refill does, with the lock left out and the window held open: read the head of the queue,
+ * let time pass, take it. Two CPUs then take the same bucket, or one takes what another changed.
  */
 function takeWithoutLock(uma: Uma, cache: number): void {
   const { words } = uma;
   const C = CacheRecord.fields;
   const Q = ZoneDomain.fields;
+  if (words[cache + C.allocCount.at] !== 0 || words[cache + C.freeCount.at] !== 0) return;
   const record = zoneDomain(uma, words[cache + C.zone.at]!, 0);
   const bucket = Atomics.load(words, record + Q.head.at);
-  if (bucket === 0 || words[cache + C.freeBucket.at] !== 0) {
-    if (words[cache + C.freeCount.at] === 0) checkpoint(uma.cpu);
-    return;
-  }
+  if (bucket === 0) return;
   const next = Atomics.load(words, bucket + BucketHeader.fields.link.at);
-  const until = performance.now() + 0.05;
+  const until = performance.now() + 0.2;
   while (performance.now() < until);
   const count = Atomics.load(words, bucket + BucketHeader.fields.count.at);
   words[record + Q.head.at] = next;
   Atomics.sub(words, record + Q.nitems.at, count);
   Atomics.sub(words, record + Q.buckets.at, 1);
-  words[cache + C.freeBucket.at] = bucket;
-  words[cache + C.freeCount.at] = count;
-  words[cache + C.freeEntries.at] =
+  words[cache + C.allocBucket.at] = bucket;
+  words[cache + C.allocCount.at] = count;
+  words[cache + C.allocEntries.at] =
     Atomics.load(words, bucket + BucketHeader.fields.entries.at) & 0xffff;
 }
