@@ -350,6 +350,33 @@ describe('races', () => {
     expect(bytes(copy, byte(8))).toBe('race');
     expect(bytes(copy, byte(7))).toBe('ok');
   });
+  test('a narrow access inside a wide one touches its own bytes only', () => {
+    const after = (i: number) =>
+      function* (s: SharedArrayBuffer): Steps {
+        if ((yield op.load('ready?', new Int32Array(s), 8)) === 1) {
+          yield op.write(`byte ${i}`, new Uint8Array(s), i, 1);
+        }
+      };
+    const three = (b: number, c: number): CheckReport =>
+      check(
+        'inside',
+        {
+          setup: () => new SharedArrayBuffer(64),
+          cpus: {
+            *a(s: SharedArrayBuffer): Steps {
+              yield op.bulk('fill', new Uint8Array(s), 'fill', [1, 0, 16]);
+              yield op.store('ready', new Int32Array(s), 8, 1);
+            },
+            b: after(b),
+            c: after(c),
+          },
+        },
+        BUDGET,
+      );
+    expect(kind(three(3, 7))).toBe('ok');
+    expect(kind(three(7, 3))).toBe('ok');
+    expect(kind(three(7, 7))).toBe('race');
+  });
   test('a plain 8-byte access is said to tear', () => {
     const report = check(
       'tear',
@@ -693,6 +720,71 @@ describe('crash', () => {
       { ...crash, random: false },
     );
     expect(deaths).toBeGreaterThan(0);
+  });
+  test('a CPU that dies asleep swallows no wake-up; one that dies after its wake-up does', () => {
+    interface Context {
+      m: Int32Array;
+      log: { notified: number; diedBefore: boolean; b: string };
+    }
+    const seen = new Set<string>();
+    const report = check(
+      'asleep and dead',
+      {
+        setup: (): Context => ({
+          m: words(),
+          log: { notified: -1, diedBefore: false, b: '' },
+        }),
+        cpus: {
+          *a({ m }: Context): Steps {
+            yield op.store('a is here', m, 1, 1);
+            yield op.wait('a waits', m, 0, 0, 100);
+          },
+          *b({ m, log }: Context): Steps {
+            if ((yield op.load('is a here?', m, 1)) === 0) return;
+            log.b = yield op.wait('b waits', m, 0, 0, 100);
+          },
+          *waker({ m, log }: Context): Steps {
+            log.notified = yield op.notify('one', m, 0, 1);
+            yield op.notify('the rest', m, 0);
+          },
+        },
+        onDeath: ({ log }: Context) => {
+          log.diedBefore = log.notified < 0;
+        },
+        reachable: {
+          'b got what a would have got': ({ log }, { dead }) =>
+            dead[0] === 'a' && log.diedBefore && log.notified === 1 && log.b === 'ok',
+        },
+        leaks: ({ log }, { dead }) => {
+          seen.add(dead.join());
+          const swallowed = log.diedBefore && log.notified === 1 && log.b === 'timed-out';
+          return dead[0] === 'a' && swallowed ? 'a wake-up' : undefined;
+        },
+      },
+      { ...crash, stepLimit: 200 },
+    );
+    expect(report.ok, report.text()).toBe(true);
+    expect(seen.size).toBeGreaterThan(1);
+  });
+  test('recovery happens after all that the dead CPU did', () => {
+    const report = check(
+      'estate',
+      {
+        setup: () => words(),
+        cpus: {
+          *a(m: Int32Array): Steps {
+            yield op.write('private', m, 1, 1);
+            yield op.point('here');
+          },
+        },
+        *onDeath(m: Int32Array): Steps {
+          yield op.write('inherits', m, 1, 2);
+        },
+        reachable: { recovered: (m: Int32Array) => m[1] === 2 },
+      },
+      crash,
+    );
+    expect(report.ok, report.text()).toBe(true);
   });
   test('leaks() names what is lost', () => {
     const report = check(

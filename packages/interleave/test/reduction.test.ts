@@ -124,8 +124,9 @@ describe('partial-order reduction', () => {
     let folded = 0;
     for (let seed = 1; seed <= 60; seed++) {
       const random = new Random(seed);
-      const rounds = 3 + random.below(3);
+      const rounds = 3 + random.below(2);
       const [x, y, at] = [random.below(2), 1 + random.below(2), random.below(2)];
+      const [first, last] = [random.below(2), random.below(2)];
       const scenario: Scenario = {
         setup: () => ({ m: new Int32Array(new SharedArrayBuffer(8)), seen: [[], []] }),
         cpus: {
@@ -140,9 +141,9 @@ describe('partial-order reduction', () => {
           },
           *writes({ m, seen }: Context): Steps {
             const mine = seen[1] as unknown[];
-            mine.push(yield op.add('one', m, random.below(1), 1));
+            mine.push(yield op.add('one', m, first, 1));
             mine.push(yield op.exchange('two', m, at, 1));
-            mine.push(yield op.add('three', m, 0, 1));
+            mine.push(yield op.add('three', m, last, 1));
           },
         },
       };
@@ -153,7 +154,7 @@ describe('partial-order reduction', () => {
       expect(some?.all, `seed ${seed}`).toEqual(all?.all);
       if ((some?.runs ?? 0) < (all?.runs ?? 0)) folded++;
     }
-    expect(folded).toBeGreaterThan(30);
+    expect(folded).toBeGreaterThan(25);
   });
 
   const stack = (tagged: boolean): Scenario => ({

@@ -109,6 +109,31 @@ describe('shrinking', () => {
     expect(small.failure?.kind).toBe(raw.failure?.kind);
   });
 
+  test('keeps the kind of failure, though another kind would be shorter', () => {
+    const stored = { schedule: '0x1.1x1.0x1.1x1', kind: 'final', steps: [] };
+    const report = check(
+      'two kinds',
+      {
+        setup: () => ({ m: new Int32Array(new SharedArrayBuffer(8)), seen: [0, 0] }),
+        cpus: {
+          *a({ m }: { m: Int32Array }): Steps {
+            yield op.store('1', m, 0, 1);
+            yield op.store('2', m, 0, 2);
+          },
+          *b({ m, seen }: { m: Int32Array; seen: number[] }): Steps {
+            seen[0] = yield op.load('first', m, 0);
+            seen[1] = yield op.load('second', m, 0);
+            if (seen[0] === 1 && seen[1] === 1) throw new Error('shorter');
+          },
+        },
+        final: ({ seen }) => seen.join() !== '1,2',
+      },
+      { budgetMs: 300, stored: [stored] },
+    );
+    expect(report.failure?.kind).toBe('final');
+    expect(report.failure?.schedule).toBe(stored.schedule);
+  });
+
   test('a race loses the operations and CPUs it does not need', () => {
     const touch = (label: string, index: number) =>
       function* (m: Int32Array): Steps {
