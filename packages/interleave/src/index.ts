@@ -2,22 +2,15 @@
  * `@umbuf/interleave`: explores every schedule of SharedArrayBuffer code. This entry has the plain
  * functions; `./vitest` has the same as tests, `./vite` the transform.
  */
-export {
-  check,
-  type Check,
-  type CheckFailure,
-  type CheckOptions,
-  type CheckReport,
-  type Expectation,
-  type GeneratedOperation,
-  mergeReports,
-  type Operations,
-  type OperationsOptions,
-} from './check.ts';
+export { check, type Check } from './check.ts';
+export type { GeneratedOperation, Operations, OperationsOptions } from './generate.ts';
 export { isLinearizable, type Model } from './oracle/linearizability.ts';
 export { type CollectionOptions, model } from './oracle/models.ts';
 export type { Race } from './oracle/race.ts';
 export type { WordDeclaration, WordLookup, WordsOption } from './oracle/words.ts';
+export type { CheckOptions, Expectation } from './options.ts';
+export { mergeReports } from './report/merge.ts';
+export type { CheckFailure, CheckReport } from './report/report.ts';
 export { parseReport, serializeReport } from './report/json.ts';
 export type { RaceReport, Trace, TraceEvent } from './report/trace.ts';
 export { op } from './runtime/hand.ts';

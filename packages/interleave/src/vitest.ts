@@ -10,25 +10,17 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import {
-  check as explore,
-  type CheckOptions,
-  type CheckReport,
-  type Expectation,
-  type Operations,
-  type OperationsOptions,
-} from './check.ts';
+import { check as explore } from './check.ts';
+import type { Operations, OperationsOptions } from './generate.ts';
+import type { CheckOptions, Expectation } from './options.ts';
+import type { CheckReport } from './report/report.ts';
 import { serializeReport } from './report/json.ts';
 import type { End, Scenario } from './scenario.ts';
 import type { StoredSchedule } from './search/store.ts';
 
-export type {
-  CheckOptions,
-  CheckReport,
-  Expectation,
-  Operations,
-  OperationsOptions,
-} from './check.ts';
+export type { Operations, OperationsOptions } from './generate.ts';
+export type { CheckOptions, Expectation } from './options.ts';
+export type { CheckReport } from './report/report.ts';
 export { type CollectionOptions, model } from './oracle/models.ts';
 export { op } from './runtime/hand.ts';
 export type { Scenario } from './scenario.ts';

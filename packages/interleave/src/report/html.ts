@@ -2,7 +2,7 @@
  * A self-contained page (no network, no build) to step through a failing run: a lane per CPU, the
  * event under the cursor with its source, and the values of all words up to it.
  */
-import type { CheckReport } from '../check.ts';
+import type { CheckReport } from './report.ts';
 import { cell } from './text.ts';
 import { fold } from './trace.ts';
 

@@ -2,7 +2,7 @@
  * Reports as JSON: what a shard of a campaign leaves behind for the merge. A recorded run travels
  * with it (so the merged report still shows the lanes), a thrown error only as its message.
  */
-import type { CheckReport } from '../check.ts';
+import type { CheckReport } from './report.ts';
 import { html } from './html.ts';
 import { text } from './text.ts';
 

@@ -3,7 +3,7 @@
  * the history, the counts, and the one line that replays it.
  */
 import { describeHistory } from '../oracle/linearizability.ts';
-import type { CheckReport } from '../check.ts';
+import type { CheckReport } from './report.ts';
 import { fold, type Trace, type TraceEvent } from './trace.ts';
 
 /** What one event says in its lane. */

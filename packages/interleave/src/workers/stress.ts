@@ -6,7 +6,7 @@
  * Judged: `outcome` with its table, `final`, what a body throws, and a hang. Not judged here:
  * `always`, `linearizable`, `reachable`, deaths.
  */
-import type { Expectation } from '../check.ts';
+import type { Expectation } from '../options.ts';
 import type { HistoryEntry } from '../runtime/machine.ts';
 import type { End } from '../scenario.ts';
 import { PROGRESS } from './control.ts';

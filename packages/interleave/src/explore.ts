@@ -1,0 +1,155 @@
+/** One check: search, shrink, record, report. */
+import { judgeOf, type Tally } from './oracle/judge.ts';
+import { type CheckOptions, runOptions, searchOptions } from './options.ts';
+import { covered } from './report/coverage.ts';
+import { html } from './report/html.ts';
+import type { CheckFailure, CheckReport } from './report/report.ts';
+import { text } from './report/text.ts';
+import { record, type Trace } from './report/trace.ts';
+import { Machine } from './runtime/machine.ts';
+import type { Program } from './runtime/program.ts';
+import { describeProgram, type Scenario } from './scenario.ts';
+import { minimise } from './search/minimise.ts';
+import { type Phase, search } from './search/portfolio.ts';
+import { format, parse } from './search/schedule.ts';
+import { shrink } from './search/shrink.ts';
+import { divergence, signature } from './search/store.ts';
+
+/** Explores a compiled scenario. Throws only when none of its code was seen to share memory. */
+export function explore(
+  name: string,
+  program: Program,
+  scenario: Scenario,
+  options: CheckOptions,
+): CheckReport {
+  const begin = performance.now();
+  const machine = new Machine(program, runOptions(options));
+  const tally: Tally = { reachable: {}, outcomes: {} };
+  const judge = judgeOf(scenario, options, tally);
+  const silent = judgeOf(scenario, options, null);
+  const settings = searchOptions(options);
+  const notes: string[] = [];
+
+  if (options.replay !== undefined) {
+    const trace = record(machine, parse(options.replay), judge);
+    const replayed = [
+      { name: 'replay', runs: 1, steps: machine.steps, ms: 0, complete: true, redundant: 0 },
+    ];
+    return finish(replayed, 1, machine.steps, 0, 0, '', failureOf(trace, ''));
+  }
+  for (const stored of options.stored ?? []) {
+    const trace = record(machine, parse(stored.schedule), silent);
+    const where = divergence(stored, trace);
+    if (where !== null) notes.push(`the stored schedule ${stored.schedule} diverges: ${where}`);
+  }
+
+  const found = search(machine, settings, judge);
+  if (!machine.touched && found.failure === null) {
+    throw new Error(
+      `interleave: '${name}' made no step: no shared access was seen. Is the code transformed ` +
+        '(imported with ?explore, or hand-written generators)?',
+    );
+  }
+  let failure: CheckFailure | null = null;
+  if (found.failure !== null) {
+    let failing = found.failure;
+    if (options.shrink ?? true) failing = shrink(machine, failing, silent);
+    // What is replayed: CPUs are numbered otherwise in a minimised scenario.
+    const { choices: original } = failing;
+    const { kind } = failing.outcome;
+    let smallest = '';
+    let last: Machine = machine;
+    if (options.minimise ?? (kind === 'race' || kind === 'linearizability')) {
+      const small = minimise(program, machine.options, kind, settings, silent);
+      if (small !== null) {
+        smallest = describeProgram(small.program);
+        failing = shrink(small.machine, small.failing, silent);
+        last = small.machine;
+      }
+    }
+    const trace = record(last, failing.choices, silent);
+    const again = record(last, failing.choices, silent);
+    const where = divergence(signature(again), trace);
+    if (where !== null) {
+      notes.push(`not deterministic: two runs of one schedule differ: ${where}`);
+    }
+    failure = failureOf(trace, smallest);
+    failure ??= {
+      kind,
+      message: `${failing.outcome.message} (did not fail again when replayed)`,
+      schedule: format(failing.choices),
+      trace,
+      scenario: smallest,
+      replay: '',
+    };
+    failure.replay = `${name}:${format(original)}`;
+  } else if (settings.budgetMs > 0) {
+    const missing = Object.entries(tally.reachable).filter(([, n]) => n === 0);
+    if (missing.length > 0) {
+      failure = {
+        kind: 'unreachable',
+        message: `no schedule reached: ${missing.map(([what]) => what).join(', ')}`,
+        schedule: '',
+        trace: null,
+        scenario: '',
+        replay: '',
+      };
+    }
+  }
+  return finish(
+    found.phases,
+    found.runs,
+    found.steps,
+    found.cut,
+    found.folded,
+    found.exhaustive,
+    failure,
+  );
+
+  function finish(
+    phases: readonly Phase[],
+    runs: number,
+    steps: number,
+    cut: number,
+    folded: number,
+    exhaustive: CheckReport['exhaustive'],
+    failed: CheckFailure | null,
+  ): CheckReport {
+    const { seed } = settings;
+    const report: CheckReport = {
+      name,
+      ok: failed === null,
+      failure: failed,
+      phases,
+      runs,
+      steps,
+      ms: performance.now() - begin,
+      cut,
+      folded,
+      exhaustive,
+      covered: covered(scenario, phases, failed, exhaustive, runs, cut, folded, seed),
+      seed,
+      reachable: tally.reachable,
+      outcomes: tally.outcomes,
+      notes,
+      stored: failed?.trace && failed.scenario === '' ? signature(failed.trace) : null,
+      text: () => [text(report), ...notes.map((note) => `note: ${note}`)].join('\n'),
+      html: () => html(report),
+    };
+    return report;
+  }
+}
+
+function failureOf(trace: Trace, scenario: string): CheckFailure | null {
+  if (trace.outcome === null) return null;
+  const { kind, message, error } = trace.outcome;
+  return {
+    kind,
+    message,
+    error,
+    schedule: trace.schedule,
+    trace,
+    scenario,
+    replay: trace.schedule,
+  };
+}

@@ -1,0 +1,84 @@
+/**
+ * Options of a check, with their defaults, and what they mean for the machine and the search.
+ */
+import type { RunOptions } from './runtime/program.ts';
+import type { SearchOptions } from './search/portfolio.ts';
+import { parse } from './search/schedule.ts';
+import type { StoredSchedule } from './search/store.ts';
+
+/** How an outcome of a table is judged; one that is not listed is forbidden. */
+export type Expectation = 'acceptable' | 'interesting' | 'forbidden';
+
+/** How to explore. Every field has a default. */
+export interface CheckOptions {
+  /** Milliseconds of search. Default 2000. */
+  readonly budgetMs?: number;
+  /** Largest preemption bound, -1 for none. Default 2. */
+  readonly preemptions?: number;
+  /** Partial-order reduction. Default true. */
+  readonly reduction?: boolean;
+  /** PCT and uniform random. Default true. */
+  readonly random?: boolean;
+  /** Runs at most. Default: no limit. */
+  readonly maxRuns?: number;
+  /** Seed of the random strategies; printed. Default 1. */
+  readonly seed?: number;
+  /** Data race detection. Default true; off, plain accesses are scheduling points. */
+  readonly race?: boolean;
+  /** Scheduling steps of a run before it is cut (and counted). Default 2000. */
+  readonly stepLimit?: number;
+  /** Rounds of a spin loop without effect before it is folded. Default 2. */
+  readonly spinLimit?: number;
+  /** Waits may return without a notify. Default false: the specification has no such wake-up. */
+  readonly spurious?: boolean;
+  /** Which sleeper a notify wakes. Default 'fifo', as specified. */
+  readonly notifyOrder?: 'fifo' | 'any';
+  /** CPUs that die: where V8 can stop a worker, or anywhere. Default 'none'. */
+  readonly crash?: 'none' | 'interrupt-points' | 'any';
+  /** Deaths in a run, at most. Default 1. */
+  readonly deaths?: number;
+  /** Expectations of a table of outcomes. */
+  readonly outcomes?: Readonly<Record<string, Expectation>>;
+  /** The i-th of n parts of the search. Default [0, 1]. */
+  readonly shard?: readonly [number, number];
+  /** Follow this schedule only. */
+  readonly replay?: string;
+  /** Schedules that failed before; run first. */
+  readonly stored?: readonly StoredSchedule[];
+  /** Shrink the schedule of a failure. Default true. */
+  readonly shrink?: boolean;
+  /**
+   * Drop operations and CPUs that the failure does not need. Default: for races and
+   * linearizability, where every part of a scenario is a valid scenario.
+   */
+  readonly minimise?: boolean;
+}
+
+/** How runs are made. */
+export function runOptions(options: CheckOptions): RunOptions {
+  const race = options.race ?? true;
+  return {
+    race,
+    plainPoints: !race,
+    stepLimit: options.stepLimit ?? 2000,
+    spinLimit: options.spinLimit ?? 2,
+    spurious: options.spurious ?? false,
+    notifyOrder: options.notifyOrder ?? 'fifo',
+    crash: options.crash ?? 'none',
+    deaths: options.deaths ?? 1,
+  };
+}
+
+/** How far to search. */
+export function searchOptions(options: CheckOptions): SearchOptions {
+  return {
+    budgetMs: options.budgetMs ?? 2000,
+    preemptions: options.preemptions ?? 2,
+    reduction: options.reduction ?? true,
+    random: options.random ?? true,
+    seed: options.seed ?? 1,
+    maxRuns: options.maxRuns ?? Number.POSITIVE_INFINITY,
+    shard: options.shard ?? [0, 1],
+    stored: (options.stored ?? []).map(({ schedule }) => parse(schedule)),
+  };
+}
