@@ -80,10 +80,11 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
   writeZone(uma, zone, { definition, id, keg, primaryZone, flags: asked | inherited });
   const end = address + bytes;
   const next = uma.root + UmaRoot.fields.zones.at + id;
-  // straight: linked, and the space behind it is free for the next record
+  // Behind the count nobody looks; with the count the zone exists and its space is taken.
   words[next] = zone;
-  words[STATIC_NEXT] = end;
+  // straight
   Atomics.store(words, uma.root + UmaRoot.fields.zoneCount.at, id + 1);
+  words[STATIC_NEXT] = end;
   // end
   return zone;
 }

@@ -4,7 +4,8 @@
  * tests, interleaving checks and users. It takes each lock in turn and changes nothing.
  *
  * The numbers in the messages are those of the spec: 1 keg conservation, 2 slabs, 3 exactly one
- * place, 4 live bits, 5 accounting, 8 buckets, 9 estimator, 12 contents, 13 pages.
+ * place, 4 live bits, 5 accounting, 8 buckets, 9 estimator, 10 callbacks of the keg, 12 contents,
+ * 13 pages, with slab headers and item tables. (6 and 7 are the limits', 11 SMR's, 14 the mbufs'.)
  */
 
 import {
@@ -17,6 +18,7 @@ import {
   unlockMutex,
 } from '@umbuf/memory';
 import { TRASH_WORD } from './debug.ts';
+import { InternalFlag } from './flags.ts';
 import { isLive } from './item-table.ts';
 import { kegDomain } from './keg.ts';
 import {
@@ -54,6 +56,10 @@ interface Census {
   readonly cached: Map<number, string>;
   /** Bucket word index -> where. */
   readonly buckets: Map<number, string>;
+  /** Cached items that are item starts of a slab of their keg. */
+  readonly placed: Set<number>;
+  /** Items of internal zones that are in use as slab headers, item tables, buckets: by zone. */
+  readonly parts: Map<number, number>;
   readonly violations: string[];
 }
 
@@ -61,7 +67,13 @@ interface Census {
 export function fsck(uma: Uma): FsckReport {
   const { cpu, words, arena } = uma;
   if (words[cpu.entered] === 0) enterCpu(cpu);
-  const census: Census = { cached: new Map(), buckets: new Map(), violations: [] };
+  const census: Census = {
+    cached: new Map(),
+    buckets: new Map(),
+    placed: new Set(),
+    parts: new Map(),
+    violations: [],
+  };
   const live: Record<string, number> = {};
   const kegs = new Set<number>();
   const cachedByKeg = new Map<number, number>();
@@ -89,6 +101,10 @@ export function fsck(uma: Uma): FsckReport {
     for (const text of checkPagePool(cpu, domain)) census.violations.push(`13: ${text}`);
   }
   checkPageTotal(uma, pages, census);
+  for (const [item, where] of census.cached) {
+    if (!census.placed.has(item)) census.violations.push(`3: ${where}: ${item} is no item's start`);
+  }
+  checkParts(uma, live, census);
   return { violations: census.violations, live };
 }
 
@@ -192,6 +208,12 @@ function countBucket(
   }
   census.buckets.set(bucket, where);
   const header = words[bucket + B.entries.at]!;
+  const rowZone = uma.bucketZones[header >>> 16];
+  if (rowZone === undefined || kegOfPage(uma.arena, bucket << 2) !== kegOf(uma, rowZone) << 2) {
+    census.violations.push(`8: ${where}: ${bucket * 4} is no bucket`);
+    return;
+  }
+  countPart(census, rowZone);
   const capacity = uma.bucketRowEntries(header >>> 16);
   if (count < 0 || count > entries || entries !== (header & 0xffff) || entries > capacity) {
     census.violations.push(
@@ -206,7 +228,6 @@ function countBucket(
     const elsewhere = census.cached.get(item);
     if (elsewhere !== undefined)
       census.violations.push(`3: item ${item} in ${where} and in ${elsewhere}`);
-    census.cached.set(item, where);
     if (
       item <= 0 ||
       item >> PAGE_SHIFT >= uma.arena.pages ||
@@ -215,6 +236,7 @@ function countBucket(
       census.violations.push(`3: ${where}: ${item} is no item of its keg`);
       continue;
     }
+    census.cached.set(item, where);
     if (trash) checkTrash(uma, item, size, where, census);
   }
 }
@@ -283,6 +305,9 @@ function checkKeg(uma: Uma, keg: number, census: Census, cached: number, live: n
       );
     }
     slabs += listed;
+    const inUse = words[keg + K.slabZone.at]!;
+    if (inUse !== 0) countPart(census, inUse, listed);
+    if (words[keg + K.tableZone.at] !== 0) countPart(census, words[keg + K.tableZone.at]!, listed);
     free += listedFree;
     pages += listed * ppera;
     unlockMutex(cpu, record);
@@ -290,6 +315,14 @@ function checkKeg(uma: Uma, keg: number, census: Census, cached: number, live: n
   if (slabs * ipers !== free + cached + live) {
     census.violations.push(
       `1: keg ${name}: ${slabs * ipers} items, but ${free} free + ${cached} cached + ${live} live`,
+    );
+  }
+  const [inits, finis] = [K.inits, K.finis].map((field) =>
+    Number(Atomics.load(uma.longs, (keg + field.at) >> 1)),
+  ) as [number, number];
+  if (inits - finis !== slabs * ipers) {
+    census.violations.push(
+      `10: keg ${name}: ${inits} items initialised and ${finis} finished, ${slabs * ipers} in slabs`,
     );
   }
   if (words[keg + K.tableZone.at] !== 0 && liveBits !== live) {
@@ -311,12 +344,15 @@ function checkSlab(
   const rsize = words[keg + K.rsize.at]!;
   const data = words[slab + S.data.at]!;
   const table = words[slab + S.table.at]! >> 2;
+  const trash = (words[keg + K.flags.at]! & InternalFlag.TRASH) !== 0;
   let bits = 0;
   let liveBits = 0;
   for (let index = 0; index < ipers; index++) {
     const item = data + index * rsize;
     const isFree = ((words[slab + SlabHeader.words + (index >> 5)]! >>> (index & 31)) & 1) === 1;
     if (isFree) bits++;
+    if (isFree && trash) checkTrash(uma, item, words[keg + K.size.at]!, where, census);
+    if (census.cached.has(item)) census.placed.add(item);
     if (isFree && census.cached.has(item)) {
       census.violations.push(`3: ${where}: item ${item} is free and in ${census.cached.get(item)}`);
     }
@@ -333,6 +369,31 @@ function checkSlab(
     census.violations.push(`2: ${where}: ${bits} bits, free count ${words[slab + S.freeCount.at]}`);
   }
   return liveBits;
+}
+
+function kegOf(uma: Uma, zone: number): number {
+  return uma.words[zone + ZoneRecord.fields.keg.at]!;
+}
+
+function countPart(census: Census, zone: number, count: number = 1): void {
+  census.parts.set(zone, (census.parts.get(zone) ?? 0) + count);
+}
+
+/** What the internal zones have given out is in use, and nothing else. */
+function checkParts(uma: Uma, live: Readonly<Record<string, number>>, census: Census): void {
+  for (const [number, zones] of [
+    [8, uma.bucketZones],
+    [13, uma.tableZones],
+    [13, uma.slabZones],
+  ] as const) {
+    for (const zone of zones) {
+      const name = uma.zoneName(zone);
+      const used = census.parts.get(zone) ?? 0;
+      if (live[name] !== used) {
+        census.violations.push(`${number}: zone ${name}: ${live[name]} items out, ${used} in use`);
+      }
+    }
+  }
 }
 
 /** Every page that names a keg is in a slab of it. */

@@ -4,7 +4,7 @@
  * the same straight line, so a recovery may be broken off and begun again.
  */
 
-import { type Arena, type Cpu } from '@umbuf/memory';
+import { type Arena, type Cpu, CpuRecord } from '@umbuf/memory';
 import { drainBucket, freeBucket } from './bucket.ts';
 import { pushSlot } from './cache-slow.ts';
 import { trashFill } from './debug.ts';
@@ -92,7 +92,10 @@ function repairItem(uma: Uma, slot: number): void {
   }
 }
 
-/** The caches of a dead CPU, and its opener bits. */
+/**
+ * The caches of a dead CPU, and its opener bits. Whoever waits for a claim to end is woken: the
+ * dead may have ended one and not have come to the notify.
+ */
 function repairCaches(cpu: Cpu, dead: number): void {
   const uma = umaOf(cpu);
   const { words } = uma;
@@ -100,5 +103,9 @@ function repairCaches(cpu: Cpu, dead: number): void {
     const zone = uma.zoneAt(id);
     moveAndFree(uma, zone, dead, -1, 0, 0);
     Atomics.and(words, zone + Z.openers.at + (dead >> 5), ~(1 << (dead & 31)));
+  }
+  const { cpuTable, cpus } = cpu.arena;
+  for (let number = 0; number < cpus; number++) {
+    Atomics.notify(words, cpuTable + number * CpuRecord.words + CpuRecord.fields.state.at);
   }
 }

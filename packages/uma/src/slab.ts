@@ -172,17 +172,17 @@ function initItems(uma: Uma, keg: number, slot: number, flags: number): boolean 
       const item = data + index * rsize;
       if (hasInit && runInit(uma, zone, 'init', item, flags)) return false;
       if (trash) trashFill(uma, item, words[keg + K.size.at]!);
-      // straight
-      words[slot + 3] = index + 1;
+      // straight: the atomic first, which is a point of death before its effect
       Atomics.add(longs, inits, 1n);
+      words[slot + 3] = index + 1;
       // end
     }
     return true;
   }
   const all = BigInt(ipers);
   // straight
-  words[slot + 3] = ipers;
   Atomics.add(longs, inits, all);
+  words[slot + 3] = ipers;
   // end
   return true;
 }
@@ -303,8 +303,8 @@ function finiItems(uma: Uma, keg: number, slot: number): void {
     const data = words[slab + S.data.at]!;
     for (let index = seen - 1; index >= 0; index--) {
       // straight: whoever dies in a fini does not run it twice
-      words[slot + 3] = index;
       Atomics.add(longs, finis, 1n);
+      words[slot + 3] = index;
       // end
       const item = data + index * rsize;
       if (trash) verifyFree(uma, zone, item, words[keg + K.size.at]!);
@@ -314,8 +314,8 @@ function finiItems(uma: Uma, keg: number, slot: number): void {
   }
   const all = BigInt(seen);
   // straight
-  words[slot + 3] = 0;
   Atomics.add(longs, finis, all);
+  words[slot + 3] = 0;
   // end
 }
 

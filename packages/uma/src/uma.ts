@@ -173,8 +173,8 @@ function rootRecord(cpu: Cpu): Address {
   const root = staticSpace(cpu, UmaRoot.words * 4);
   if (root === 0) throw new TableFullError('Uma.attach: no pages for the root record');
   // straight
-  words[STATIC_NEXT] = root + UmaRoot.words * 4;
   Atomics.store(words, Root.uma, root);
+  words[STATIC_NEXT] = root + UmaRoot.words * 4;
   // end
   return root;
 }

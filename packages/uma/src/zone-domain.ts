@@ -3,8 +3,11 @@
  * estimate (spec 1.8, 2.4a, 2.10). What CPUs trade with each other passes through here.
  *
  * Every change of queue and counts is one straight line under `uzd_lock` together with the hand
- * slot it fills or clears. Estimator words are ordered inside it so that imin <= bimin <= nitems
- * <= imax holds at the end of each; the code is inline because a helper would be a point of death.
+ * slot it fills or clears; the code is inline because a helper would be a point of death. A call of
+ * `Atomics` is one as well, just before its effect (measured: test/death/interrupt-points), so each
+ * line has one at most, first: `nitems` is stored, then all the rest is plain. `imax` is moved
+ * outside the lines, on the side where imin <= bimin <= nitems <= imax holds in between; a death
+ * there leaves a peak that was never reached, which decays.
  */
 
 import { HandKind, lockMutex, unlockMutex } from '@umbuf/memory';
@@ -76,8 +79,10 @@ export function fetchBucket(uma: Uma, zone: number, domain: number, slot: number
   lockZoneDomain(uma, zone, record);
   const bucket = words[record + HEAD]!;
   if (bucket !== 0) {
-    // straight
     const count = words[bucket + COUNT]!;
+    const nitems = words[record + NITEMS]! - count;
+    // straight
+    Atomics.store(words, record + NITEMS, nitems);
     words[slot + 1] = bucket;
     words[slot + 2] = zone;
     words[slot + 3] = count;
@@ -87,12 +92,10 @@ export function fetchBucket(uma: Uma, zone: number, domain: number, slot: number
     if (next === 0) words[record + TAIL] = 0;
     words[bucket + LINK] = 0;
     words[record + BUCKETS]! -= 1;
-    const nitems = words[record + NITEMS]! - count;
     if (words[record + BIMIN]! > nitems) {
       if (words[record + IMIN]! > nitems) words[record + IMIN] = nitems;
       words[record + BIMIN] = nitems;
     }
-    Atomics.store(words, record + NITEMS, nitems);
     // end
   }
   unlockMutex(uma.cpu, record);
@@ -113,8 +116,10 @@ export function fetchForReclaim(
   const bucket = words[record + HEAD]!;
   const took = bucket !== 0 && words[record + NITEMS]! >= keep + words[bucket + COUNT]!;
   if (took) {
-    // straight
     const count = words[bucket + COUNT]!;
+    const nitems = words[record + NITEMS]! - count;
+    // straight
+    Atomics.store(words, record + NITEMS, nitems);
     words[slot + 1] = bucket;
     words[slot + 2] = zone;
     words[slot + 3] = count;
@@ -132,9 +137,8 @@ export function fetchForReclaim(
     const limin = words[record + LIMIN]!;
     words[record + LIMIN] = limin >= count ? limin - count : 0;
     if (limin < count) words[record + TIMIN] = 0;
-    Atomics.store(words, record + NITEMS, words[record + NITEMS]! - count);
-    Atomics.sub(words, record + IMAX, shared);
     // end
+    Atomics.sub(words, record + IMAX, shared);
   }
   unlockMutex(uma.cpu, record);
   return took;
@@ -160,20 +164,20 @@ export function putBucket(
   const count = words[bucket + COUNT]!;
   const full = !always && words[record + NITEMS]! + count >= words[zone + BUCKET_MAX]!;
   if (!full) {
+    const nitems = words[record + NITEMS]! + count;
+    const imax = Atomics.load(words, record + IMAX);
+    // Others may raise imax without the lock, only ever upward: add what is missing.
+    if (!workingSet) Atomics.add(words, record + IMAX, count);
+    else if (nitems > imax) Atomics.add(words, record + IMAX, nitems - imax);
     // straight
-    const old = words[record + NITEMS]!;
-    const nitems = old + count;
+    Atomics.store(words, record + NITEMS, nitems);
     if (workingSet) {
-      const imax = Atomics.load(words, record + IMAX);
       if (nitems > imax) {
-        // Others may raise imax without the lock, only ever upward: add what is missing.
-        Atomics.add(words, record + IMAX, nitems - imax);
         const burst = imax - words[record + BIMIN]!;
         if (burst > words[record + WSS]!) words[record + WSS] = burst;
         words[record + BIMIN] = nitems;
       }
     } else {
-      Atomics.add(words, record + IMAX, count);
       words[record + BIMIN]! += count;
       words[record + IMIN]! += count;
       words[record + LIMIN]! += count;
@@ -183,7 +187,6 @@ export function putBucket(
     words[record + HEAD] = bucket;
     if (head === 0) words[record + TAIL] = bucket;
     words[record + BUCKETS]! += 1;
-    Atomics.store(words, record + NITEMS, nitems);
     words[slot] = HandKind.none;
     // end
   }
@@ -197,8 +200,8 @@ export function raisePeak(uma: Uma, zone: number, domain: number, count: number)
 }
 
 /**
- * Moves what the cache of CPU `target` holds to the queue of its domain, in one straight line
- * under the domain's lock: non-empty buckets onto the queue, empty ones into the three void hand
+ * Moves what the cache of CPU `target` holds to the queue of its domain, under the domain's lock, in
+ * one line with the claim; all that moves is plain and behind the last point of death but one: non-empty buckets onto the queue, empty ones into the three void hand
  * slots from `slots`. With `seen` (the idle state word of `target`) it claims that CPU for the
  * length of the line and returns false when it lost; with `seen` -1 the caller owns the cache
  * already (its own, or a dead CPU's). Never counts as working set.
@@ -221,7 +224,16 @@ export function moveCache(
   if (seen !== -1 && Atomics.compareExchange(words, state, seen, claimed) !== seen) {
     won = false;
   } else {
-    let moved = 0;
+    const moved =
+      words[cache + ALLOC_COUNT]! + words[cache + FREE_COUNT]! + words[cache + CROSS_COUNT]!;
+    if (moved > 0) {
+      Atomics.add(words, record + IMAX, moved);
+      // The last point of death before all is moved.
+      Atomics.store(words, record + NITEMS, words[record + NITEMS]! + moved);
+      words[record + BIMIN]! += moved;
+      words[record + IMIN]! += moved;
+      words[record + LIMIN]! += moved;
+    }
     const first = words[cache + ALLOC_BUCKET]!;
     if (first !== 0) {
       const count = words[cache + ALLOC_COUNT]!;
@@ -232,7 +244,6 @@ export function moveCache(
         words[record + HEAD] = first;
         if (head === 0) words[record + TAIL] = first;
         words[record + BUCKETS]! += 1;
-        moved = count;
       } else {
         words[slots + 1] = first;
         words[slots + 2] = zone;
@@ -253,7 +264,6 @@ export function moveCache(
         words[record + HEAD] = second;
         if (head === 0) words[record + TAIL] = second;
         words[record + BUCKETS]! += 1;
-        moved += count;
       } else {
         words[slots + 5] = second;
         words[slots + 6] = zone;
@@ -274,7 +284,6 @@ export function moveCache(
         words[record + HEAD] = third;
         if (head === 0) words[record + TAIL] = third;
         words[record + BUCKETS]! += 1;
-        moved += count;
       } else {
         words[slots + 9] = third;
         words[slots + 10] = zone;
@@ -285,14 +294,9 @@ export function moveCache(
       words[cache + CROSS_COUNT] = 0;
       words[cache + CROSS_ENTRIES] = 0;
     }
-    if (moved > 0) {
-      Atomics.add(words, record + IMAX, moved);
-      words[record + BIMIN]! += moved;
-      words[record + IMIN]! += moved;
-      words[record + LIMIN]! += moved;
-      Atomics.store(words, record + NITEMS, words[record + NITEMS]! + moved);
-    }
     if (seen !== -1) {
+      // Who dies here or before the notify leaves the CPU claimed, or its thread asleep: recovery
+      // gives claims back, and `repairCaches` wakes everybody.
       Atomics.store(words, state, seen);
       Atomics.notify(words, state);
     }

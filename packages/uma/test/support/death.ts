@@ -1,7 +1,8 @@
 /**
- * Death by snapshot. A thread can be terminated at the entry of any function (and at loop back
- * edges, and in waits). Nearly every slow function of uma and memory begins by reading `words` of
- * its Uma or Cpu, so a getter there marks these points. `deathPoints` runs an operation once and
+ * Death by snapshot. A thread can be terminated at the entry of any function, at loop back edges, in
+ * waits, and at each call of `Atomics` before its effect (test/death/interrupt-points). Nearly every
+ * slow function of uma and memory begins by reading `words` of its Uma or Cpu, so a getter there and
+ * wrappers around `Atomics` mark these points. `deathPoints` runs an operation once and
  * copies the arena at each point; `restore` puts a copy back: the arena is then as the death at that
  * point would have left it, while catch and finally blocks have run on the other, later state
  * only, as on a terminated worker none would. Callbacks mark further points by calling `mark`.
@@ -24,6 +25,34 @@ export interface DeathPoints {
 }
 
 let record: (() => void) | undefined;
+
+const marked = [
+  'load',
+  'store',
+  'add',
+  'sub',
+  'and',
+  'or',
+  'exchange',
+  'compareExchange',
+  'notify',
+] as const;
+const originals = Object.fromEntries(marked.map((name) => [name, Atomics[name]]));
+
+/** Makes every call of `Atomics` a point; undone by `unmarkAtomics`. */
+function markAtomics(): void {
+  for (const name of marked) {
+    const original = originals[name] as (...values: unknown[]) => unknown;
+    (Atomics as unknown as Record<string, unknown>)[name] = (...values: unknown[]): unknown => {
+      record?.();
+      return original(...values);
+    };
+  }
+}
+
+function unmarkAtomics(): void {
+  Object.assign(Atomics, originals);
+}
 
 /** A further point of death, for callbacks. */
 export function mark(): void {
@@ -58,7 +87,7 @@ export function deathPoints(
     for (let index = 1; index < points.length; index++) points.splice(index, 1);
     stride *= 2;
   };
-  const marked = {
+  const getter = {
     configurable: true,
     get(): Int32Array<SharedArrayBuffer> {
       record?.();
@@ -66,8 +95,9 @@ export function deathPoints(
     },
   };
   const plain = { configurable: true, writable: false, enumerable: true, value: words };
-  Object.defineProperty(uma, 'words', marked);
-  Object.defineProperty(cpu, 'words', marked);
+  Object.defineProperty(uma, 'words', getter);
+  Object.defineProperty(cpu, 'words', getter);
+  markAtomics();
   let error: unknown;
   try {
     operation();
@@ -75,6 +105,7 @@ export function deathPoints(
     error = thrown;
   } finally {
     record = undefined;
+    unmarkAtomics();
     Object.defineProperty(uma, 'words', plain);
     Object.defineProperty(cpu, 'words', plain);
   }
