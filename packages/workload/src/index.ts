@@ -1,6 +1,7 @@
 /** `@umbuf/workload`: scenarios, capture readers, the packet pipeline. */
 
 export * from './capture/index.ts';
+export * from './pipeline/index.ts';
 export { Random } from './random.ts';
 export {
   defineScenario,

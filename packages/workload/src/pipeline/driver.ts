@@ -1,0 +1,133 @@
+/**
+ * The driver: reads the records of a capture, copies each frame into mbufs, gives the tap a shared
+ * copy, and steers the frame to a protocol CPU.
+ *
+ * Order: what it sends to one protocol CPU is in order of frames, and a fragment that goes to one
+ * is announced to all others by a fence, at its place among their frames (protocol.ts says why).
+ */
+
+import { type Address, NULL } from '@umbuf/memory';
+import { M_NOWAIT } from '@umbuf/uma';
+import { CaptureError } from '../capture/capture-error.ts';
+import { openCaptureFile } from '../capture/capture-file.ts';
+import type { PacketCursor } from '../capture/packet-cursor.ts';
+import { Kind, protocolRing, tapRing } from './control.ts';
+import { FrameMbufs } from './frame-mbufs.ts';
+import type { PipelineCpu, Role } from './pipeline-cpu.ts';
+import { Steering } from './steering.ts';
+
+export interface DriverResult {
+  readonly frames: number;
+  /** Link types of the frames in order of first frame; without frames, of the interfaces. */
+  readonly linkTypes: readonly number[];
+  /** Where the record begins that the end of the file cuts off. */
+  readonly truncatedAt: number | null;
+  /** A file or record that cannot be right; the frames before it went through. */
+  readonly failure: { readonly offset: number; readonly message: string } | null;
+}
+
+/** Frames per turn. */
+const TURN = 32;
+
+export class Driver implements Role {
+  readonly name = 'driver';
+  readonly input = 0;
+  busy = false;
+  finished = false;
+
+  readonly #cpu: PipelineCpu;
+  readonly #frames: FrameMbufs;
+  readonly #steering: Steering;
+  readonly #linkTypes = new Set<number>();
+  #cursor: PacketCursor | undefined;
+  #failure: DriverResult['failure'] = null;
+
+  /** A file that cannot be opened is a result, not an exception: the others must end too. */
+  constructor(cpu: PipelineCpu, path: string) {
+    this.#cpu = cpu;
+    this.#frames = new FrameMbufs(cpu.mbufs);
+    this.#steering = new Steering(cpu.control.protocols);
+    try {
+      this.#cursor = openCaptureFile(path);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  poll(): boolean {
+    try {
+      for (let count = 0; count < TURN; count++) {
+        if (this.#cursor?.next() !== true) {
+          this.#end();
+          break;
+        }
+        this.#forward(this.#cursor);
+      }
+    } catch (error) {
+      this.#fail(error);
+      this.#end();
+    }
+    return true;
+  }
+
+  result(): DriverResult {
+    const cursor = this.#cursor;
+    const linkTypes = this.#linkTypes.size > 0 ? this.#linkTypes : (cursor?.interfaces ?? []);
+    return {
+      frames: cursor?.packets ?? 0,
+      linkTypes: [...linkTypes],
+      truncatedAt: cursor?.truncated?.offset ?? null,
+      failure: this.#failure,
+    };
+  }
+
+  #forward(cursor: PacketCursor): void {
+    const { bytes, dataOffset, capturedLength, linkType, packets: frame } = cursor;
+    this.#linkTypes.add(linkType);
+    const chain = this.#receive(bytes, dataOffset, capturedLength, frame);
+    this.#tap(chain, capturedLength, frame);
+    const { control } = this.#cpu;
+    const steering = this.#steering;
+    const target = steering.steerFrame(linkType, bytes, dataOffset, capturedLength);
+    const { fragment } = steering;
+    this.#cpu.send(protocolRing(control, target), chain, frame, linkType, Kind.frame);
+    if (!fragment) return;
+    for (let protocol = 0; protocol < control.protocols; protocol++) {
+      if (protocol === target) continue;
+      this.#cpu.send(protocolRing(control, protocol), NULL, frame, target, Kind.fence);
+    }
+  }
+
+  #receive(bytes: Uint8Array, offset: number, length: number, frame: number): Address {
+    const chain = this.#frames.receive(bytes, offset, length, frame);
+    if (chain !== NULL) return chain;
+    return this.#cpu.retry<Address>(NULL, () => this.#frames.receive(bytes, offset, length, frame));
+  }
+
+  /** The tap's copy shares all external storage with the frame, which is read-only from here on. */
+  #tap(chain: Address, length: number, frame: number): void {
+    if (length === 0) return;
+    const { mbufs, control } = this.#cpu;
+    let copy = mbufs.copypacket(chain, M_NOWAIT);
+    if (copy === NULL) {
+      copy = this.#cpu.retry<Address>(NULL, () => mbufs.copypacket(chain, M_NOWAIT));
+    }
+    const sum = mbufs.checksumPartial(chain, 0, length);
+    this.#cpu.send(tapRing(control), copy, frame, sum, Kind.frame);
+  }
+
+  #end(): void {
+    const { control } = this.#cpu;
+    for (let protocol = 0; protocol < control.protocols; protocol++) {
+      this.#cpu.send(protocolRing(control, protocol), NULL, 0, 0, Kind.end);
+    }
+    this.#cpu.send(tapRing(control), NULL, 0, 0, Kind.end);
+    this.finished = true;
+  }
+
+  /** Notes that the file or a record cannot be right; throws again what is something else. */
+  #fail(error: unknown): void {
+    if (!(error instanceof CaptureError)) throw error;
+    this.#failure = { offset: error.offset, message: error.message };
+  }
+}
