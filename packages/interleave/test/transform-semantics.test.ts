@@ -4,6 +4,7 @@
  */
 
 import { describe, expect, test } from 'vitest';
+import { transform } from '../src/transform/index.ts';
 import {
   evaluate,
   compile,
@@ -241,6 +242,14 @@ function normal(value: unknown, memory: unknown): unknown {
   if (value === memory) return 'm';
   return Array.isArray(value) ? value.map((one) => normal(one, memory)) : value;
 }
+
+describe('TypeScript', () => {
+  test('temporaries stand before the first statement, also without directives', () => {
+    const source = 'export function main(m: any): void { m[0] += 1; m[1]++; }';
+    const { code } = transform(source, { file: '/test/source.ts' });
+    expect(code).toMatch(/main\(m: any\): void \{ let __rt_0[^;]*; yield __rt\.point/);
+  });
+});
 
 describe('modules', () => {
   test('a default export is a generator with its name', () => {

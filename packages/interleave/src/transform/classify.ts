@@ -420,14 +420,8 @@ class Classifier {
     }
     const found = findMember(type, name);
     if (found !== undefined) {
-      const value =
-        found.member.value === undefined
-          ? undefined
-          : found.member.value && unwrap(found.member.value);
-      const fn = value && this.context.functions.get(found.module)?.of.get(value);
-      if (fn !== undefined && isFunction(fn.node))
-        return { callee: { kind: 'method', fn, name }, outside: null };
-      return own;
+      const fn = this.methodOf(found);
+      return fn === undefined ? own : { callee: { kind: 'method', fn, name }, outside: null };
     }
     if (names.CALLBACK.has(name) || !(names.STORING.has(name) || this.context.byName.has(name))) {
       return {
@@ -436,6 +430,13 @@ class Classifier {
       };
     }
     return own;
+  }
+
+  /** The function that a member's declaration holds, if it holds one. */
+  private methodOf(found: { member: Node; module: Module }): Fn | undefined {
+    if (!found.member.value) return undefined;
+    const fn = this.context.functions.get(found.module)?.of.get(unwrap(found.member.value));
+    return fn !== undefined && isFunction(fn.node) ? fn : undefined;
   }
 
   private typeOfReceiver(object: Node): Type {
@@ -523,10 +524,8 @@ class Classifier {
         case 'MemberExpression': {
           const name = value.computed ? undefined : keyName(value);
           const found = name === undefined ? undefined : findMember(this.type(value.object), name);
-          const fn =
-            found?.member.value &&
-            this.context.functions.get(found.module)?.of.get(found.member.value);
-          if (fn !== undefined && isFunction(fn.node)) {
+          const fn = found === undefined ? undefined : this.methodOf(found);
+          if (fn !== undefined) {
             this.result.guards.set(argument, {
               kind: 'callback',
               callee: { kind: 'method', fn, name: name! },

@@ -242,7 +242,7 @@ export class Emitter {
   private openBody(rope: Rope, body: Node): void {
     let at = body.start + 1;
     for (const statement of body.body) {
-      if (statement.directive === undefined) break;
+      if (!statement.directive) break;
       at = statement.end;
     }
     insertAt(rope, at, `${at > body.start + 1 ? ';' : ''}${this.prologue(body)}`);
