@@ -4,7 +4,8 @@
  *
  * - minThreads = maxThreads and idleTimeout Infinity: a worker ends only by death or shutdown, and
  *   Piscina starts the replacement of a dead one by itself (it is no CPU until it gets a task).
- * - atomics 'disabled': otherwise an idle worker sleeps in Atomics.wait and answers no message.
+ * - atomics 'disabled': otherwise a worker without a task sleeps in Atomics.wait on Piscina's words;
+ *   one that serves would not, but nothing of ours shall depend on that.
  * - Piscina cannot say which worker runs a task, and its rejection of the task may come before the
  *   thread's exit event, while recovery must come after it. Its load balancer, though, is called
  *   with both: it listens for the exit of the worker it picks before the task is posted there.
