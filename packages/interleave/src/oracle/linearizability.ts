@@ -4,7 +4,7 @@
  * 31 operations), so the plain search is enough. An operation that never returned (its CPU died or
  * slept) may have taken effect or not.
  */
-import type { HistoryEntry } from '../runtime/machine.ts';
+import type { HistoryEntry } from '../runtime/cpu.ts';
 
 /** A sequential specification. States are values: `apply` returns new ones. */
 export interface Model<S = any> {

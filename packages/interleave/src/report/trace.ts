@@ -3,7 +3,8 @@
  * comparison of a replay. Recording re-runs one schedule, so that searching costs nothing.
  */
 import type { Race } from '../oracle/race.ts';
-import type { HistoryEntry, Machine } from '../runtime/machine.ts';
+import type { HistoryEntry } from '../runtime/cpu.ts';
+import type { Machine } from '../runtime/machine.ts';
 import { host } from '../runtime/ops.ts';
 import type { Outcome } from '../runtime/program.ts';
 import { KIND_NAMES, type LocatedSite, type Op, WAKE } from '../runtime/protocol.ts';

@@ -11,15 +11,9 @@
  * Invariants: one run at a time in a thread; everything a run does is a function of its choices
  * (if the program under test is deterministic). Used by the strategies and the report.
  */
-import { RaceDetector } from '../oracle/race.ts';
-import {
-  ATOMIC_READ,
-  ATOMIC_UPDATE,
-  ATOMIC_WRITE,
-  PLAIN_READ,
-  PLAIN_WRITE,
-  WORD_ORDINARY,
-} from '../oracle/race.ts';
+import { RaceDetector, WORD_ORDINARY } from '../oracle/race.ts';
+import { atomic, equals, plain } from './access.ts';
+import { ASLEEP, Cpu, DEAD, DONE, DORMANT, type HistoryEntry, READY, TIMED } from './cpu.ts';
 import { AddressSpace } from './memory.ts';
 import { Generator, host } from './ops.ts';
 import { perform } from './perform.ts';
@@ -35,17 +29,15 @@ import {
   POINT,
   READ,
   SPURIOUS,
-  STORE,
   type Steps,
-  TIMEOUT,
   VIEW_GET,
   WAIT,
   WAIT_ASYNC,
   WAKE,
-  WRITE,
 } from './protocol.ts';
 import { SpinWatch } from './spin.ts';
 import { Waiters } from './waiters.ts';
+import { notify, wait, wake } from './waiting.ts';
 
 /** Added to the CPU in a choice: it dies at its pending op. */
 export const DIE: number = 1 << 8;
@@ -54,63 +46,12 @@ export const PICK: number = 1 << 9;
 /** Mask of the CPU in a choice. */
 export const CPU_MASK: number = DIE - 1;
 
-export const READY = 0;
-/** Asleep without a timeout. */
-export const ASLEEP = 1;
-/** Asleep; may time out (or wake spuriously) at any time. */
-export const TIMED = 2;
-export const DONE = 3;
-export const DEAD = 4;
-/** The recoverer before the first death. */
-export const DORMANT = 5;
-
 /** Accesses without effect after which a loop counts as one without a bound. */
 const SPIN_OUT = 4096;
-/** Time-outs of one wait, with nothing changed, after which the same holds. */
-const TIME_OUTS = 8;
 /** Address range of a step that may have read anything. */
 export const ANYWHERE: number = 2 ** 50;
 /** Accesses in a run, plain ones included, before it is cut: a loop without scheduling points. */
 const ACCESS_LIMIT = 500_000;
-
-/** One operation of the history, for linearizability. Times are step numbers. */
-export interface HistoryEntry {
-  readonly cpu: number;
-  readonly name: string;
-  readonly args: readonly unknown[];
-  result: unknown;
-  /** -1: not begun. */
-  invoked: number;
-  /** -1: not returned (the run ended, or the CPU died). */
-  returned: number;
-}
-
-interface Job {
-  callback: (result: string) => unknown;
-  result: string;
-}
-
-class Cpu {
-  readonly op: Op = new Op();
-  status: number = DONE;
-  generator: Steps | null = null;
-  /** Next body of the CPU's list. */
-  next: number = 0;
-  entry: HistoryEntry | null = null;
-  jobs: Job[] = [];
-  /** Asynchronous waits that somebody listens to and nobody has notified. */
-  asyncWaits: number = 0;
-}
-
-/** Is the stored element what the operand becomes when it is converted to the element type? */
-function equals(element: unknown, operand: unknown, size: number): boolean {
-  if (element === operand) return true;
-  if (typeof element === 'bigint') {
-    return typeof operand === 'bigint' && BigInt.asIntN(64, element) === BigInt.asIntN(64, operand);
-  }
-  const mask = size === 4 ? -1 : (1 << (8 * size)) - 1;
-  return ((Number(element) ^ Number(operand)) & mask) === 0;
-}
 
 /** Explores nothing itself: performs what it is told. */
 export class Machine {
@@ -157,11 +98,11 @@ export class Machine {
   touched: boolean = false;
   /** Names of the CPUs that have died, in order. */
   readonly dead: string[] = [];
-  #spurious: number[] = [];
+  spurious: number[] = [];
   /** Time-outs of asynchronous waits: due when nothing else can run. */
-  #timers: (() => void)[] = [];
+  timers: (() => void)[] = [];
   readonly #direct = new Op();
-  #running: number = -1;
+  running: number = -1;
   readonly #snapshots: { live: Uint8Array; saved: Uint8Array }[] = [];
   #isPrepared: boolean = false;
 
@@ -206,7 +147,7 @@ export class Machine {
     this.outcome = null;
     this.folded = 0;
     this.learned = false;
-    if (this.#timers.length > 0) this.#timers = [];
+    if (this.timers.length > 0) this.timers = [];
     this.stopped = false;
     this.#urgent = -1;
     this.dead.length = 0;
@@ -215,7 +156,7 @@ export class Machine {
     this.spin.reset();
     this.races?.reset();
     memory.reset();
-    this.#running = -1;
+    this.running = -1;
     host.current = this.#direct;
     host.perform = this.#now;
     if (program.prepare !== undefined) {
@@ -236,7 +177,7 @@ export class Machine {
     memory.scan(this.context);
     for (let c = 0; c < this.n; c++) {
       const cpu = this.cpus[c] as Cpu;
-      this.#spurious[c] = 0;
+      this.spurious[c] = 0;
       cpu.status = READY;
       cpu.generator = null;
       cpu.next = 0;
@@ -247,7 +188,7 @@ export class Machine {
         cpu.status = DORMANT;
         continue;
       }
-      if (this.outcome === null) this.#resume(c, undefined, false);
+      if (this.outcome === null) this.resume(c, undefined, false);
     }
   }
 
@@ -258,7 +199,7 @@ export class Machine {
   enabled(): number {
     if (this.stopped || this.outcome !== null) return 0;
     // Virtual time passes when nobody can run.
-    while (this.ready === 0 && this.#timers.length > 0) this.#timers.shift()?.();
+    while (this.ready === 0 && this.timers.length > 0) this.timers.shift()?.();
     const { ready } = this;
     if (this.#urgent >= 0 && ((ready >>> this.#urgent) & 1) === 1) return 1 << this.#urgent;
     return ready & ~this.spin.awaiting;
@@ -365,8 +306,8 @@ export class Machine {
   runDirectly(value: unknown): any {
     if (!(value instanceof Generator)) return value;
     const before = host.current;
-    const running = this.#running;
-    this.#running = -1;
+    const running = this.running;
+    this.running = -1;
     host.current = this.#direct;
     try {
       const generator = value as Steps;
@@ -384,7 +325,7 @@ export class Machine {
       return step.value;
     } finally {
       host.current = before;
-      this.#running = running;
+      this.running = running;
     }
   }
 
@@ -414,7 +355,7 @@ export class Machine {
       failed = true;
       result = error;
     }
-    this.#resume(c, result, failed);
+    this.resume(c, result, failed);
     if (spinsOut) {
       // It has read whatever its loop looks at.
       this.stepAddress = 0;
@@ -425,253 +366,29 @@ export class Machine {
 
   #execute(c: number, op: Op, pick: number): unknown {
     const { kind } = op;
-    if (kind < WAIT) return this.#atomic(c, op);
-    if (kind === WAIT || kind === WAIT_ASYNC) return this.#wait(c, op);
-    if (kind === NOTIFY) return this.#notify(c, op, pick);
-    if (kind >= WAKE && kind <= SPURIOUS) return this.#wake(c, op);
-    return kind >= PAUSE ? undefined : this.#plain(c, op);
+    if (kind < WAIT) return atomic(this, c, op);
+    if (kind === WAIT || kind === WAIT_ASYNC) return wait(this, c, op);
+    if (kind === NOTIFY) return notify(this, c, op, pick);
+    if (kind >= WAKE && kind <= SPURIOUS) return wake(this, c, op);
+    return kind >= PAUSE ? undefined : plain(this, c, op);
   }
 
-  #atomic(c: number, op: Op): unknown {
-    const { target, index, address, kind } = op;
-    this.accesses++;
-    if (address < 0) return perform(op);
-    this.touched = true;
-    const old = target[index];
-    const result = perform(op);
-    const now = target[index];
-    const wrote = kind !== LOAD && (kind !== COMPARE_EXCHANGE || equals(old, op.value, op.size));
-    this.stepWrote = wrote;
-    if (now !== old) this.spin.changed(c, address, op.size);
-    else this.spin.unchanged(c, op);
-    if (this.races !== null) {
-      const mode = !wrote ? ATOMIC_READ : kind === STORE ? ATOMIC_WRITE : ATOMIC_UPDATE;
-      this.races.access(c, address, op.size, mode, op.site);
-      if (this.races.race !== null) this.#race();
-    }
-    if (this.recorder !== null) this.recorder.access(c, op, old, now, result);
-    return result;
-  }
-
-  #plain(c: number, op: Op): unknown {
-    this.accesses++;
-    const { kind, address, races } = { kind: op.kind, address: op.address, races: this.races };
-    if (address < 0) return perform(op);
-    this.touched = true;
-    if (kind === BULK) return this.#bulk(c, op);
-    const reads = kind === READ || kind === VIEW_GET;
-    const old = this.recorder !== null || kind === WRITE ? this.#peek(op) : undefined;
-    const result = perform(op);
-    this.stepWrote = !reads;
-    if (!reads) this.spin.changed(c, address, op.size);
-    else if (kind === READ) this.spin.unchanged(c, op);
-    if (races !== null) {
-      races.access(c, address, op.size, reads ? PLAIN_READ : PLAIN_WRITE, op.site);
-      if (races.race !== null) this.#race();
-    }
-    if (this.recorder !== null) {
-      this.recorder.access(c, op, old, reads ? result : this.#peek(op), result);
-    }
-    return result;
-  }
-
-  #peek(op: Op): unknown {
-    if (op.kind === READ || op.kind === WRITE) return op.target[op.index];
-    const getter = `get${op.method.slice(3)}`;
-    const { args } = op;
-    return op.target[getter](args[0], args[op.kind === VIEW_GET ? 1 : 2]);
-  }
-
-  #bulk(c: number, op: Op): unknown {
-    const ranges = this.memory.ranges(op);
-    const result = perform(op);
-    for (const { address, size, write } of ranges) {
-      if (write) {
-        this.spin.changed(c, address, size);
-        this.stepWrote = true;
-      }
-      this.races?.access(c, address, size, write ? PLAIN_WRITE : PLAIN_READ, op.site);
-    }
-    if (this.races !== null && this.races.race !== null) this.#race();
-    if (this.recorder !== null) this.recorder.access(c, op, undefined, undefined, result);
-    return result;
-  }
-
-  #race(): void {
+  reportRace(): void {
     const race = this.races?.race;
     if (race === null || race === undefined || this.outcome !== null) return;
     this.outcome = { kind: 'race', message: race.mixed ? 'mixed widths' : 'data race', race };
   }
 
-  // ---------------------------------------------------------------- waiting
-
-  #wait(c: number, op: Op): unknown {
-    const { target, index, address } = op;
-    const cpu = this.cpus[c] as Cpu;
-    const asynchronous = op.kind === WAIT_ASYNC;
-    // The real operation's checks: an Int32Array or BigInt64Array over shared memory, in range.
-    if (!(target instanceof Int32Array || target instanceof BigInt64Array) || address < 0) {
-      Atomics.notify(target as Int32Array, index, 0);
-      throw new TypeError('Atomics.wait needs an Int32Array or BigInt64Array on shared memory');
-    }
-    this.accesses++;
-    this.touched = true;
-    const value = Atomics.load(target as Int32Array, index);
-    const { races } = this;
-    races?.enterList(c, address);
-    races?.access(c, address, op.size, ATOMIC_READ, op.site);
-    if (races !== null && races.race !== null) this.#race();
-    const given = op.extra === undefined ? Number.NaN : Number(op.extra);
-    const timeout = Number.isNaN(given) ? Number.POSITIVE_INFINITY : Math.max(given, 0);
-    const differs = !equals(value, op.value, op.size);
-    if (differs || timeout === 0) {
-      races?.leaveList(c, address);
-      const result = differs ? 'not-equal' : 'timed-out';
-      this.spin.unchanged(c, op);
-      if (this.recorder !== null) this.recorder.access(c, op, value, value, result);
-      return asynchronous ? { async: false, value: result } : result;
-    }
-    this.stepWrote = true;
-    races?.leaveList(c, address);
-    if (asynchronous) {
-      if (this.recorder !== null) this.recorder.access(c, op, value, value, 'waits');
-      const timed = timeout !== Number.POSITIVE_INFINITY;
-      return { async: true, value: this.#listen(c, address, timed) };
-    }
-    this.waiters.add(address, c);
-    this.ready &= ~(1 << c);
-    const spurious = this.options.spurious && (this.#spurious[c] as number) < 1;
-    if (timeout !== Number.POSITIVE_INFINITY) {
-      cpu.status = TIMED;
-      this.ready |= 1 << c;
-      if (this.recorder !== null) this.recorder.access(c, op, value, value, 'sleeps');
-      // Time-outs with nothing changed in between are a loop.
-      if (this.spin.repeats(c, op)) {
-        if (this.spin.isAwait(op.site)) {
-          this.spin.fold(c, op.site);
-          this.folded++;
-        } else if (this.spin.rounds(c, op) > TIME_OUTS) {
-          this.spin.learn(c);
-          this.learned = true;
-          this.stopped = true;
-        }
-      }
-      op.kind = TIMEOUT;
-    } else if (spurious) {
-      cpu.status = TIMED;
-      this.ready |= 1 << c;
-      if (this.recorder !== null) this.recorder.access(c, op, value, value, 'sleeps');
-      op.kind = SPURIOUS;
-    } else {
-      cpu.status = ASLEEP;
-      if (this.recorder !== null) this.recorder.access(c, op, value, value, 'sleeps');
-    }
-    return undefined;
-  }
-
-  /** The thenable of waitAsync: its callback is a job of the CPU, after its bodies. */
-  #listen(c: number, address: number, timed: boolean): object {
-    const cpu = this.cpus[c] as Cpu;
-    let callback: ((result: string) => unknown) | null = null;
-    let settled: string | null = null;
-    const settle = (result: string): void => {
-      if (settled !== null) return;
-      settled = result;
-      if (callback !== null) this.#call(c, address, callback, result);
-    };
-    this.waiters.addAsync(address, c, settle);
-    if (timed) this.#timers.push(() => settle('timed-out'));
-    return {
-      // oxlint-disable-next-line unicorn/no-thenable -- it stands in for the promise of waitAsync
-      then: (resolved: (result: string) => unknown): void => {
-        callback = resolved;
-        cpu.asyncWaits++;
-        if (settled !== null) this.#call(c, address, callback, settled);
-      },
-    };
-  }
-
-  /** Queues a settled waitAsync's callback; an idle CPU takes it up at once. */
-  #call(c: number, address: number, callback: Job['callback'], result: string): void {
-    const cpu = this.cpus[c] as Cpu;
-    cpu.asyncWaits--;
-    cpu.jobs.push({ callback, result });
-    this.races?.enterList(c, address);
-    this.stepWoke |= 1 << c;
-    if (cpu.status !== DONE) return;
-    const { current } = host;
-    const running = this.#running;
-    cpu.status = READY;
-    this.#resume(c, undefined, false);
-    host.current = current;
-    this.#running = running;
-  }
-
-  #notify(c: number, op: Op, pick: number): number {
-    const { address } = op;
-    this.accesses++;
-    // Checks the arguments as the real one does; nobody really sleeps.
-    Atomics.notify(op.target as Int32Array, op.index, 0);
-    if (address < 0) return 0;
-    const count =
-      op.value === undefined
-        ? Number.POSITIVE_INFINITY
-        : Math.max(Math.trunc(Number(op.value)) || 0, 0);
-    this.stepWrote = true;
-    this.races?.enterList(c, address);
-    this.races?.leaveList(c, address);
-    let woken = 0;
-    while (woken < count) {
-      const waiter = this.waiters.take(address, woken === 0 ? pick : 0);
-      if (waiter === undefined) break;
-      woken++;
-      if (waiter.wake !== null) {
-        waiter.wake('ok');
-        continue;
-      }
-      const cpu = this.cpus[waiter.cpu] as Cpu;
-      cpu.status = READY;
-      cpu.op.kind = WAKE;
-      this.ready |= 1 << waiter.cpu;
-      this.stepWoke |= 1 << waiter.cpu;
-      this.spin.progress(waiter.cpu);
-    }
-    if (this.recorder !== null) this.recorder.access(c, op, undefined, undefined, woken);
-    return woken;
-  }
-
-  #wake(c: number, op: Op): string {
-    const cpu = this.cpus[c] as Cpu;
-    const { kind } = op;
-    this.accesses++;
-    this.races?.enterList(c, op.address);
-    if (kind !== WAKE) {
-      this.waiters.remove(op.address, c);
-      this.stepWrote = true;
-      if (kind === SPURIOUS) this.#spurious[c] = (this.#spurious[c] as number) + 1;
-      else {
-        op.kind = WAIT;
-        this.spin.unchanged(c, op);
-        op.kind = kind;
-      }
-    }
-    this.races?.leaveList(c, op.address);
-    cpu.status = READY;
-    const result = kind === TIMEOUT ? 'timed-out' : 'ok';
-    if (this.recorder !== null) this.recorder.access(c, op, undefined, undefined, result);
-    return result;
-  }
-
   // ---------------------------------------------------------------- running on
 
   /** Resumes a CPU and runs it to its next scheduling point, its end, or a failure. */
-  #resume(c: number, value: unknown, failed: boolean): void {
+  resume(c: number, value: unknown, failed: boolean): void {
     const cpu = this.cpus[c] as Cpu;
     const { op } = cpu;
     const bit = 1 << c;
     let result = value;
     let throwing = failed;
-    this.#running = c;
+    this.running = c;
     host.current = op;
     for (;;) {
       if (this.outcome !== null) break;
@@ -730,7 +447,7 @@ export class Machine {
         result = error;
       }
     }
-    this.#running = -1;
+    this.running = -1;
     this.#invariant();
   }
 
@@ -831,7 +548,7 @@ export class Machine {
       this.accesses++;
       return perform(op);
     }
-    const result = this.#plain(c, op);
+    const result = plain(this, c, op);
     if (this.accesses > ACCESS_LIMIT) {
       this.outcome = { kind: 'step limit', message: `cut after ${ACCESS_LIMIT} plain accesses` };
     }
@@ -887,7 +604,7 @@ export class Machine {
     const { status } = this.cpus[recoverer] as Cpu;
     if (status === DORMANT || status === DONE) {
       (this.cpus[recoverer] as Cpu).status = READY;
-      this.#resume(recoverer, undefined, false);
+      this.resume(recoverer, undefined, false);
     }
   }
 
@@ -902,11 +619,11 @@ export class Machine {
       if (equal) throw new Error('interleave: Atomics.wait would block where nothing can run');
       return op.kind === WAIT ? 'not-equal' : { async: false, value: 'not-equal' };
     }
-    const c = this.#running;
+    const c = this.running;
     this.memory.resolve(op);
     if (c < 0) return op.kind === NOTIFY ? 0 : perform(op);
-    if (op.kind === NOTIFY) return this.#notify(c, op, 0);
-    return op.kind < WAIT ? this.#atomic(c, op) : this.#plain(c, op);
+    if (op.kind === NOTIFY) return notify(this, c, op, 0);
+    return op.kind < WAIT ? atomic(this, c, op) : plain(this, c, op);
   }
 
   /** Ends the run without a verdict (a redundant one, under sleep sets). */

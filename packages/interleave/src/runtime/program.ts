@@ -3,7 +3,8 @@
  */
 import type { Race } from '../oracle/race.ts';
 import type { Words } from '../oracle/words.ts';
-import type { HistoryEntry, Machine } from './machine.ts';
+import type { HistoryEntry } from './cpu.ts';
+import type { Machine } from './machine.ts';
 import type { Op } from './protocol.ts';
 
 /** One body of a CPU: an operation when it has a name. */

@@ -6,7 +6,8 @@
  *
  * No sleep sets here: combined with a bound they would hide schedules.
  */
-import { DIE, type Machine, PICK, TIMED } from '../runtime/machine.ts';
+import { TIMED } from '../runtime/cpu.ts';
+import { DIE, type Machine, PICK } from '../runtime/machine.ts';
 import { lowest, type Strategy } from './strategy.ts';
 
 /** All schedules with at most `bound` preemptions. */

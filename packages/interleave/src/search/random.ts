@@ -3,7 +3,8 @@
  * priorities, lowered at d - 1 random steps; finds a bug of depth d in n CPUs and k steps with
  * probability at least 1 / (n k^(d-1)) a run). Both are functions of a printed seed.
  */
-import { DIE, type Machine, PICK, TIMED } from '../runtime/machine.ts';
+import { TIMED } from '../runtime/cpu.ts';
+import { DIE, type Machine, PICK } from '../runtime/machine.ts';
 import { count, lowest, type Strategy } from './strategy.ts';
 
 /** A small generator (mulberry32): the state is the seed. */

@@ -7,7 +7,7 @@
  * `always`, `linearizable`, `reachable`, deaths.
  */
 import type { Expectation } from '../options.ts';
-import type { HistoryEntry } from '../runtime/machine.ts';
+import type { HistoryEntry } from '../runtime/cpu.ts';
 import type { End } from '../scenario.ts';
 import { PROGRESS } from './control.ts';
 import { Crew } from './crew.ts';
