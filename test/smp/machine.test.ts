@@ -17,9 +17,13 @@ import type { LockOrder, WhoAmI } from '../fixtures/smp-tasks.ts';
 import { scratchPage } from '../support/workers.ts';
 
 const TASKS = new URL('../dist/fixtures/smp-tasks.js', import.meta.url);
-/** Throws at once in CPU 1, in the others (after the machine has given up) later. */
-const SLOW_ATTACH = `data:text/javascript,export const attach = (cpu) => new Promise((_, reject) =>
-  setTimeout(() => reject(Error('no')), cpu.number === 1 ? 0 : 60))`.replace('\n', '');
+function moduleUrl(source: string): string {
+  return `data:text/javascript,${encodeURIComponent(source)}`;
+}
+
+/** Throws at once in CPU 1; in the others later, when the machine has given up. */
+const SLOW_ATTACH = `export const attach = (cpu) => new Promise((_, reject) =>
+  setTimeout(() => reject(Error('no')), cpu.number === 1 ? 0 : 60))`;
 const machines: Machine[] = [];
 
 async function boot(cpus: number, options: Partial<MachineOptions> = {}): Promise<Machine> {
@@ -116,14 +120,21 @@ test('idle CPUs answer a snapshot; of one asleep for a mutex the shared words te
 });
 
 test.each([
-  ['a module that does not exist', ['file:///nowhere/tasks.js']],
-  ['two modules that export the same task', [TASKS, `${TASKS.href}?again`]],
-  ['an attach that throws', ['data:text/javascript,export function attach(){throw Error("no")}']],
-  ['an attach that throws while the next CPU still boots', [SLOW_ATTACH]],
-  ['a module that ends its thread', ['data:text/javascript,process.exit(3)']],
-])('%s is a BootError, and nothing is left', async (_name, tasks) => {
+  ['a module that does not exist', /Cannot find module/, ['file:///nowhere/tasks.js']],
+  ['two modules that export the same task', /is exported by/, [TASKS, `${TASKS.href}?again`]],
+  [
+    'an attach that throws',
+    /Error: no/,
+    [moduleUrl("export function attach() { throw Error('no'); }")],
+  ],
+  ['an attach that throws while the next CPU still boots', /Error: no/, [moduleUrl(SLOW_ATTACH)]],
+  ['a module that ends its thread', /exit with code 3/, [moduleUrl('process.exit(3)')]],
+])('%s is a BootError, and nothing is left', async (_name, why, tasks) => {
   const arena = Arena.create({ bytes: 1 << 20, cpus: 3 });
-  await expect(Machine.boot({ arena, cpus: 2, tasks })).rejects.toThrow(BootError);
+  const failure = await Machine.boot({ arena, cpus: 2, tasks }).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(BootError);
+  expect((failure as BootError).message).toMatch(why);
+  expect((failure as BootError).message).not.toContain('; then');
   expect(states(arena)).toEqual([0, 0, 0]);
 });
 
