@@ -6,6 +6,7 @@
 
 import {
   type Address,
+  ArgumentError,
   type Cpu,
   enterCpu,
   lockRegistry,
@@ -16,6 +17,7 @@ import {
   TableFullError,
   unlockRegistry,
 } from '@umbuf/memory';
+import { Zone } from '@umbuf/uma';
 import { type PresetName, presets } from './constants.ts';
 import { PresetMismatchError } from './errors.ts';
 import { MbufRoot, MbufStatistics } from './layout.ts';
@@ -110,7 +112,13 @@ function settings(options: MbufOptions): readonly Setting[] {
   const room = presets[preset ?? 'freebsd'].mhlen;
   if (maxLinkhdr !== undefined) requireInteger('maxLinkhdr', maxLinkhdr, 0, room);
   if (maxProtohdr !== undefined) requireInteger('maxProtohdr', maxProtohdr, 0, room);
-  for (const name of LIMIT_NAMES) requireInteger(name, limits[name] ?? 0, 0, 2 ** 31 - 1);
+  for (const name of LIMIT_NAMES) {
+    requireInteger(name, limits[name] ?? 0, 0, 2 ** 31 - 1);
+    // Here, before anything is made: a root with limits that no zone can keep would stay for good.
+    if (limits[name] && !('setMax' in Zone.prototype)) {
+      throw new ArgumentError(`Mbufs.attach: ${name} ${limits[name]}: zones have no limits yet`);
+    }
+  }
   const quirky = quirks === undefined ? undefined : Number(quirks === 'netbsd-1.191');
   return [
     [R.preset.at, presetNumber, 'preset', 1],
@@ -132,9 +140,9 @@ function createRoot(cpu: Cpu, wanted: readonly Setting[]): Address {
   for (const [at, value, , standard] of wanted) words[root + at] = value ?? standard;
   words[root + R.statistics.at] = address + rootBytes;
   const end = address + bytes;
-  // straight
-  words[STATIC_NEXT] = end;
+  // straight: the root exists from the store on; a maker who dies before it leaves nothing
   Atomics.store(words, Root.mbuf, address);
+  words[STATIC_NEXT] = end;
   // end
   return address;
 }

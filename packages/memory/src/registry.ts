@@ -2,8 +2,9 @@
  * Static records and roots: zone, keg and statistic records that live as long as the arena.
  *
  * All of it is under the registry lock. A record is built in the space that `staticSpace` shows,
- * and becomes real in the straight line in which its creator links it and moves `staticNext`
- * behind it. A creator that dies before that line leaves nothing: the next one builds over it.
+ * and becomes real in the straight line in which its creator links it, by one atomic store, and
+ * then moves `staticNext` behind it. A creator that dies before that store leaves nothing: the next
+ * one builds over it.
  */
 
 import { LINE_BYTES, PAGE_SIZE, type Address } from './address.ts';
@@ -42,8 +43,8 @@ export function unlockRegistry(cpu: Cpu): void {
 
 /**
  * Zeroed space for a static record of `bytes` bytes, 128-byte aligned, or NULL when the arena has
- * no pages for it. Under the registry lock. Not yet handed out: the creator publishes it with
- * `words[STATIC_NEXT] = address + bytes` in the straight line that links it.
+ * no pages for it. Under the registry lock. Not yet handed out: the creator links it by an atomic
+ * store, with `words[STATIC_NEXT] = address + bytes` behind it in the same straight line.
  */
 export function staticSpace(cpu: Cpu, bytes: number): Address {
   const { words } = cpu;

@@ -99,9 +99,9 @@ function publishSet(cpu: Cpu, count: number, text: Uint8Array): number {
   words[record + S.counters.at] = address + head;
   cpu.kernels.copyIn(address + RECORD_BYTES, text, 0, text.length);
   const root = Root.statistics;
-  // straight: the set exists from here on; a maker who dies before leaves nothing
-  words[STATIC_NEXT] = end;
+  // straight: the set exists from the store on; a maker who dies before it leaves nothing
   Atomics.store(words, root, address);
+  words[STATIC_NEXT] = end;
   // end
   return address;
 }

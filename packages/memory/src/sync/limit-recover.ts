@@ -5,6 +5,7 @@
  */
 
 import type { Cpu } from '../cpu/cpu.ts';
+import { HandKind, releaseSlot, reserveSlot } from '../cpu/hand-stack.ts';
 import { LimitRecord, WaitCell } from '../layout/limit-record.ts';
 import { limitWords, releaseUnits } from './limit.ts';
 import { lockMutex } from './mutex.ts';
@@ -22,7 +23,7 @@ export function repairUnits(cpu: Cpu, slot: number): void {
 /**
  * Frees the wait cells of CPU `dead` in one limit: a waiting one is abandoned, the units of a
  * granted one leave the count, and the sleepers that this serves are granted. Repeatable, by
- * another CPU too. Throws `LockBusyError` on a thread that may not block: begin again later.
+ * another CPU too: on their way out of the count the units stand in the recoverer's hand. Throws `LockBusyError` on a thread that may not block: begin again later.
  */
 export function recoverLimit(cpu: Cpu, limit: number, dead: number, incarnation: number): void {
   const { words } = cpu;
@@ -30,6 +31,7 @@ export function recoverLimit(cpu: Cpu, limit: number, dead: number, incarnation:
   const owner = (dead + 1) | (incarnation << 9);
   const items = limit + L.items.at;
   lockMutex(cpu, limit);
+  const slot = reserveSlot(cpu);
   const end = limit + limitWords(words[limit + L.cells.at]!);
   for (let cell = limit + LimitRecord.words; cell < end; cell += WaitCell.words) {
     // A free cell keeps the name of its last owner; nobody else's changes under us, since only
@@ -41,11 +43,18 @@ export function recoverLimit(cpu: Cpu, limit: number, dead: number, incarnation:
     } else if ((state & 3) === granted) {
       const units = state >>> CELL_UNITS_SHIFT;
       // straight
-      Atomics.sub(words, items, units);
       Atomics.store(words, cell, free);
+      words[slot + 1] = limit;
+      words[slot + 2] = units;
+      words[slot] = HandKind.units;
+      // end
+      // straight
+      Atomics.sub(words, items, units);
+      words[slot] = HandKind.none;
       // end
     }
   }
+  releaseSlot(cpu, slot);
   reapAbandoned(cpu, limit);
   settleAndUnlock(cpu, limit);
 }

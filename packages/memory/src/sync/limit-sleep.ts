@@ -118,7 +118,11 @@ export function registerSleeper(cpu: Cpu, limit: number, n: number): number {
     return 0;
   }
   const tail = words[limit + L.tail.at]!;
-  // straight: the last store makes it real; the bit is there before anyone can settle
+  // The bit first: units are granted by a plain addition, which is right only while the bit keeps
+  // newcomers out. Who dies before the cell is linked leaves a bit that recovery's settle clears.
+  Atomics.or(words, limit + L.items.at, SLEEPERS);
+  Atomics.store(words, limit + L.sleepersHint.at, 1);
+  // straight: the store makes it real; before it the cell is free, whatever else it says
   words[cell + OWNER] = cpu.lockWord;
   words[cell + WANTED] = n;
   words[cell + NEXT] = 0;
@@ -127,8 +131,6 @@ export function registerSleeper(cpu: Cpu, limit: number, n: number): number {
   else words[tail + NEXT] = cell;
   words[limit + L.tail.at] = cell;
   longs[(limit + L.sleeps.at) >> 1]! += 1n;
-  Atomics.or(words, limit + L.items.at, SLEEPERS);
-  Atomics.store(words, limit + L.sleepersHint.at, 1);
   // end
   settleAndUnlock(cpu, limit);
   return cell;
@@ -185,11 +187,11 @@ export function takeGrant(cpu: Cpu, limit: number, cell: number, slot: number): 
       `limit ${limit * 4}: cell ${cell * 4} of CPU ${cpu.number} is in state ${state}`,
     );
   }
-  // straight
+  // straight: until the store the units are the cell's, behind it the slot's, never both's
+  Atomics.store(words, cell, CellState.free);
   words[slot + 1] = limit;
   words[slot + 2] = units;
   words[slot] = HandKind.units;
-  Atomics.store(words, cell, CellState.free);
   // end
   return units;
 }

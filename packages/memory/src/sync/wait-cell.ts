@@ -9,10 +9,12 @@
  * holder of the lock that unlinks it). So a cell that is linked is waiting or abandoned.
  *
  * Each change is one straight line (see cpu/hand-stack.ts), so that a lock taken over from a dead
- * CPU needs no undo. Only the files limit*.ts call this.
+ * CPU needs no undo. Units that are counted and not yet in a cell stand in a hand slot. Only the
+ * files limit*.ts call this.
  */
 
 import type { Cpu } from '../cpu/cpu.ts';
+import { HandKind, releaseSlot, reserveSlot } from '../cpu/hand-stack.ts';
 import { LimitRecord, WaitCell } from '../layout/limit-record.ts';
 import { LockBusyError, lockMutex, unlockMutex } from './mutex.ts';
 
@@ -43,10 +45,6 @@ const GRANTED = CellState.granted;
 /**
  * Grants to the sleepers at the head as far as units are free, and clears the bit "sleepers
  * exist" and the hint when nobody is left. Under the lock, as its last act.
- *
- * The units are counted first and taken back where the sleeper has just given up: the other order
- * would let a sleeper free units that were not counted yet. An add without compare-exchange is
- * enough, because while the bit is set only the holder of the lock adds.
  */
 export function settle(cpu: Cpu, limit: number): void {
   const { words } = cpu;
@@ -56,10 +54,9 @@ export function settle(cpu: Cpu, limit: number): void {
     const cell = words[limit + HEAD]!;
     if (cell === 0) {
       if ((Atomics.load(words, items) & SLEEPERS) === 0) return;
-      // straight
-      Atomics.and(words, items, ~SLEEPERS);
+      // The hint first: who dies between the two leaves the bit, and recovery settles again.
       Atomics.store(words, limit + HINT, 0);
-      // end
+      Atomics.and(words, items, ~SLEEPERS);
       return;
     }
     if (Atomics.load(words, cell) === ABANDONED) {
@@ -70,20 +67,48 @@ export function settle(cpu: Cpu, limit: number): void {
     if (room <= 0) return;
     const wanted = words[cell + WANTED]!;
     const units = wanted < room ? wanted : room;
-    const grant = GRANTED | (units << CELL_UNITS_SHIFT);
-    // straight: count, grant, unlink, wake all who wait on this word (a cell that is used again
-    // may still carry a dead waitAsync of its last sleeper)
-    Atomics.add(words, items, units);
-    if (Atomics.compareExchange(words, cell, WAITING, grant) === WAITING) {
-      const next = words[cell + NEXT]!;
-      words[limit + HEAD] = next;
-      if (next === 0) words[limit + TAIL] = 0;
-      Atomics.notify(words, cell);
-    } else {
-      Atomics.sub(words, items, units);
-    }
+    grantHead(cpu, limit, cell, units);
+  }
+}
+
+/**
+ * Grants `units` to the first cell of the queue and unlinks it, unless its sleeper has just given
+ * up: then nothing has changed, and the next pass unlinks it.
+ *
+ * The units are counted first and taken back where the sleeper gave up: the other order would let
+ * a sleeper free units that were not counted yet. An add without compare-exchange is enough,
+ * because while the bit is set only the holder of the lock adds. Between the two atomics, each an
+ * interrupt point, the units stand in a hand slot: a death there returns them to the count.
+ */
+function grantHead(cpu: Cpu, limit: number, cell: number, units: number): void {
+  const { words } = cpu;
+  const items = limit + ITEMS;
+  const grant = GRANTED | (units << CELL_UNITS_SHIFT);
+  const slot = reserveSlot(cpu);
+  // straight: counted, and in our hands
+  Atomics.add(words, items, units);
+  words[slot + 1] = limit;
+  words[slot + 2] = units;
+  words[slot] = HandKind.units;
+  // end
+  // straight: out of our hands into the cell, unlinked; all who wait on this word are woken (a
+  // cell that is used again may still carry a dead waitAsync of its last sleeper)
+  const found = Atomics.compareExchange(words, cell, WAITING, grant);
+  if (found === WAITING) {
+    words[slot] = HandKind.none;
+    const next = words[cell + NEXT]!;
+    words[limit + HEAD] = next;
+    if (next === 0) words[limit + TAIL] = 0;
+    Atomics.notify(words, cell);
+  }
+  // end
+  if (found !== WAITING) {
+    // straight
+    Atomics.sub(words, items, units);
+    words[slot] = HandKind.none;
     // end
   }
+  releaseSlot(cpu, slot);
 }
 
 /**
@@ -104,13 +129,14 @@ export function reapAbandoned(cpu: Cpu, limit: number): void {
 
 function unlinkAbandoned(cpu: Cpu, limit: number, previous: number, cell: number): void {
   const { words, longs } = cpu;
-  // straight
   const next = words[cell + NEXT]!;
+  // straight: free first (a cell that was unlinked and not free would be lost); nobody takes it
+  // before we unlock
+  Atomics.store(words, cell, FREE);
   if (previous === 0) words[limit + HEAD] = next;
   else words[previous + NEXT] = next;
   if (next === 0) words[limit + TAIL] = previous;
   longs[(limit + TIMEOUTS) >> 1]! += 1n;
-  Atomics.store(words, cell, FREE);
   // end
 }
 
