@@ -76,6 +76,52 @@ describe('lock step', () => {
     expect(replayed.events).toBeGreaterThan(8);
   });
 
+  test('sleeping and waking follow the schedule', async () => {
+    const report = check.generators(
+      'hand over',
+      {
+        setup: () => new Int32Array(new SharedArrayBuffer(8)),
+        cpus: {
+          *sleeper(m: Int32Array): Steps {
+            while ((yield op.load('look', m, 0)) === 0) yield op.wait('sleep', m, 0, 0);
+            return yield op.add('got up', m, 1, 1);
+          },
+          *waker(m: Int32Array): Steps {
+            yield op.store('flag', m, 0, 1);
+            yield op.notify('wake', m, 0);
+          },
+        },
+        // Fails on purpose: a report has the trace of a failure only.
+        final: () => false,
+      },
+      { replay: '0x2.1x2.0x3' },
+    );
+    const trace = report.failure?.trace;
+    if (trace === null || trace === undefined) throw new Error('no trace');
+    expect(trace.events.map(({ kind }) => kind)).toContain('woken');
+    const replayed = await lockstep(MODULE, trace, { name: 'handOver', runs: 5 });
+    expect(replayed).toMatchObject({ same: true, runs: 5, events: 7, divergence: null });
+  });
+
+  test('a deadlock found is a deadlock there', async () => {
+    const report = check.generators('hangs', {
+      setup: () => new Int32Array(new SharedArrayBuffer(4)),
+      cpus: {
+        *a(m: Int32Array): Steps {
+          yield op.wait('sleep', m, 0, 0);
+        },
+        *b(m: Int32Array): Steps {
+          yield op.wait('sleep too', m, 0, 0);
+        },
+      },
+    });
+    expect(report.failure?.kind).toBe('deadlock');
+    const trace = report.failure?.trace;
+    if (trace === null || trace === undefined) throw new Error('no trace');
+    const replayed = await lockstep(MODULE, trace, { name: 'hangs' });
+    expect(replayed).toMatchObject({ same: true, asleep: ['a', 'b'] });
+  });
+
   test('a trace of other code diverges, and the first difference is named', async () => {
     const trace = explore().failure?.trace;
     if (trace === null || trace === undefined) throw new Error('no trace');
