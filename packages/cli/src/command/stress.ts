@@ -122,7 +122,10 @@ export function describeReport(report: StressReport): string {
     `scenario ${report.scenario}, ${report.cpus} CPUs, level ${report.level}, ` +
     `seed ${report.seed}, ${report.seconds.toFixed(1)} s\n`;
   const violations = report.violations
-    .map(({ invariant, cpu, message }) => `  invariant ${invariant}${cpu < 0 ? '' : ` (CPU ${cpu})`}: ${message}\n`)
+    .map(
+      ({ invariant, cpu, message }) =>
+        `  invariant ${invariant}${cpu < 0 ? '' : ` (CPU ${cpu})`}: ${message}\n`,
+    )
     .join('');
   const verdict = report.ok
     ? `${good('ok')}: every invariant held; ${report.pagesAtEnd} pages in use at the end\n`
@@ -135,7 +138,9 @@ async function runSelfCheck(parsed: Parsed): Promise<number> {
   const seed = integer(parsed, 'seed', 1, 0, 2 ** 31 - 1);
   const results = await selfCheck(seed, (text) => process.stderr.write(`${text}\n`));
   if (parsed.values['json'] === true) {
-    process.stdout.write(`${JSON.stringify({ ok: results.every((r) => r.found), seed, faults: results })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ ok: results.every((r) => r.found), seed, faults: results })}\n`,
+    );
   } else {
     process.stdout.write(
       table(

@@ -29,7 +29,7 @@ export async function selfCheck(
     const report = await runStress({
       scenario: scenarioFor(fault),
       cpus: 2,
-      seconds: 2,
+      seconds: fault === 'lost wake-up' ? 2 : 1,
       seed,
       // Without checks: the oracle and fsck must see it, not an error on the way.
       level: 'none',
