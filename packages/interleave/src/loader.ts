@@ -13,7 +13,7 @@ import { stripTypes } from './transform/strip.ts';
 export interface LoaderData {
   /** Packages that are explored when explored code imports them. */
   readonly include?: readonly string[];
-  readonly unsuspendable?: 'error' | 'guard';
+  readonly unsuspendable?: 'error' | 'guard' | 'record';
 }
 
 interface ResolveContext {

@@ -160,6 +160,28 @@ describe('guarded at run time where types are unknown', () => {
   }
 });
 
+describe("with unsuspendable 'record'", () => {
+  for (const [name, source] of Object.entries(GUARDED)) {
+    // Written through: a copy would not do.
+    if (/update|swap|loop head/.test(name)) continue;
+    test(`${name}: performed at once`, () => {
+      const explored = evaluate(compile(source, { unsuspendable: 'record' }).code)['f'];
+      const plain = evaluate(source)['f'];
+      const expected = outcome(() => plain(sharedWords()));
+      expect(outcome(() => drive(explored(sharedWords())))).toEqual(expected);
+      expect(drive(explored([1, 2, 3]))).toEqual(plain([1, 2, 3]));
+    });
+  }
+
+  test('atomics in a constructor are performed, with a warning', () => {
+    const source = `${W}export class A { constructor() { Atomics.store(words, 0, 5); this.x = words[0]; } }`;
+    const { code, warnings } = compile(source, { unsuspendable: 'record' });
+    expect(warnings.length).toBe(2);
+    const { A } = evaluate(code);
+    expect(new A().x).toBe(5);
+  });
+});
+
 describe('passes, because it touches no shared memory', () => {
   const PASSES: Record<string, string> = {
     'a constructor that stores fields':
@@ -212,6 +234,11 @@ describe('warnings', () => {
     expect(compile(source).warnings[0]!.message).toMatch(/`crc` of crc/);
   });
 });
+
+function outcome(run: () => unknown): unknown {
+  const value = run();
+  return ArrayBuffer.isView(value) ? [...(value as Int32Array)] : value;
+}
 
 function errorOf(run: () => unknown): TransformError {
   try {

@@ -26,8 +26,8 @@ export interface EmittedSite {
 }
 
 export interface EmitOptions {
-  /** What to do with shared memory that cannot be suspended: refuse, or throw when it is reached. */
-  readonly unsuspendable: 'error' | 'guard';
+  /** What to do with shared memory that cannot be suspended: see `ExploreOptions`. */
+  readonly unsuspendable: 'error' | 'guard' | 'record';
   /** What an import's specifier becomes; undefined keeps it. */
   readonly rewriteImport: (specifier: string) => string | undefined;
 }
@@ -315,6 +315,7 @@ export class Emitter {
         return this.call(node, info.callee);
       case 'method':
         if (!this.frame.isGenerator) {
+          if (this.records) return this.recordedMethod(node, info);
           return (
             this.rigidAccess(node, unwrap(node.callee).object, info.certain) ??
             this.call(node, info.callee)
@@ -324,8 +325,10 @@ export class Emitter {
       case 'read':
       case 'assign':
       case 'update':
-        if (!this.frame.isGenerator)
-          return this.rigidAccess(node, info.member.object, info.certain);
+        if (!this.frame.isGenerator) {
+          const recorded = this.records ? this.recordedAccess(node, info) : undefined;
+          return recorded ?? this.rigidAccess(node, info.member.object, info.certain);
+        }
         this.usesRuntime = true;
         return info.kind === 'read'
           ? this.read(node, info.certain)
@@ -339,11 +342,14 @@ export class Emitter {
     if (!this.frame.isGenerator) {
       this.refuse(node, `\`Atomics.${method}\` stands ${this.frame.fn.rigid}`);
       this.usesGuards = true;
-      return [`(__xf.stray(${this.where(node)}), `, ...this.copy(node), ')'];
+      if (!this.records) return [`(__xf.stray(${this.where(node)}), `, ...this.copy(node), ')'];
     }
     this.usesRuntime = true;
     const args = this.list(node.arguments);
     const comma = args.length > 0 ? ', ' : '';
+    if (!this.frame.isGenerator) {
+      return [`__xf.now(__rt.${method}(${this.site(node, method)}${comma}`, ...args, '))'];
+    }
     return [`(yield __rt.${method}(${this.site(node, method)}${comma}`, ...args, '))'];
   }
 
@@ -352,6 +358,35 @@ export class Emitter {
     if (certain) this.refuse(node, `shared memory is touched ${this.frame.fn.rigid}`);
     this.classified.guards.set(receiver, { kind: 'guard', certain: false, what: 'touched' });
     return undefined;
+  }
+
+  private get records(): boolean {
+    return this.options.unsuspendable === 'record';
+  }
+
+  private recordedMethod(node: Node, info: Info & { kind: 'method' }): Rope {
+    if (info.certain) this.refuse(node, `shared memory is touched ${this.frame.fn.rigid}`);
+    this.usesRuntime = this.usesGuards = true;
+    const head = `__xf.method(${this.site(node, info.op === 'bulk' ? 'bulk' : 'DataView')}, '${info.op}', `;
+    const receiver = this.emit(unwrap(node.callee).object);
+    return [head, ...receiver, `, '${info.method}', [`, ...this.list(node.arguments), '])'];
+  }
+
+  /** Only `m[i]` and `m[i] = v`; anything else throws when it meets shared memory. */
+  private recordedAccess(
+    node: Node,
+    info: Info & { kind: 'read' | 'assign' | 'update' },
+  ): Rope | undefined {
+    if (info.kind === 'update' || (info.kind === 'assign' && node.operator !== '='))
+      return undefined;
+    if (info.certain) this.refuse(node, `shared memory is touched ${this.frame.fn.rigid}`);
+    this.usesRuntime = this.usesGuards = true;
+    const { object, property } = info.member;
+    const name = info.kind === 'read' ? 'read' : 'write';
+    const rope: Rope = [`__xf.${name}(${this.site(node, name)}, `, ...this.emit(object), ', '];
+    rope.push(...this.emit(property));
+    if (info.kind === 'assign') rope.push(', ', ...this.emit(node.right));
+    return [...rope, ')'];
   }
 
   private guarded(node: Node, guard: Guard): Rope {
@@ -368,12 +403,18 @@ export class Emitter {
         ),
       );
       this.usesGuards = true;
+      if (this.records) return ['__xf.runner(', ...rope, ')'];
       return ['__xf.callback(', ...rope, `, ${this.where(node)})`];
     }
     if (guard.certain) {
       this.refuse(node, `a view over shared memory is ${guard.what}`, 'Write a loop over indices.');
     }
     this.usesGuards = true;
+    // What writes through the view (or is written through it) cannot be given a copy.
+    if (this.records && !/touched|assigned|encodeInto|getRandomValues|assign/.test(guard.what)) {
+      this.usesRuntime = true;
+      return [`__xf.snapshot(${this.site(node, 'bulk')}, `, ...rope, ')'];
+    }
     return ['__xf.plain(', ...rope, `, ${this.where(node)})`];
   }
 
@@ -585,6 +626,7 @@ export class Emitter {
         );
       }
       this.usesGuards = true;
+      if (this.records) return ['__xf.run(', ...this.rawCall(node), ')'];
       return ['__xf.sync(', ...this.rawCall(node), `, ${this.where(node)})`];
     }
     this.usesRuntime = true;

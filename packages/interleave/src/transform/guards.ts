@@ -5,8 +5,11 @@
  * that nothing escapes the exploration silently. Nothing from `node:`.
  */
 
-import { Generator, isShared } from '../runtime/ops.ts';
-import { POINT, type Op } from '../runtime/protocol.ts';
+import * as ops from '../runtime/ops.ts';
+import { perform } from '../runtime/perform.ts';
+import { NOTIFY, type Op, PAUSE, POINT } from '../runtime/protocol.ts';
+
+const { Generator, isShared } = ops;
 
 /** Shared memory was touched where the explorer cannot suspend. */
 export class StrayAccessError extends Error {
@@ -65,4 +68,76 @@ export function stray(where: string): never {
 /** Whether `receiver.set(...args)` copies from or to shared memory (a Map's `set` does not). */
 export function isBulkSet(receiver: unknown, args: readonly unknown[]): boolean {
   return isShared(receiver) || (isShared(args[0]) && ArrayBuffer.isView(receiver));
+}
+
+// With `unsuspendable: 'record'`: performed at once, recorded, but no scheduling point.
+
+/** Performs an op: recorded by the race detector on a CPU, plainly outside an exploration. */
+export function now(op: Op): any {
+  if (ops.host.perform !== null) return ops.now(op);
+  if (op.kind >= PAUSE) return undefined;
+  return op.kind === NOTIFY ? 0 : perform(op);
+}
+
+/** `target[index]`. */
+export function read(site: number, target: any, index: any): any {
+  return isShared(target) ? now(ops.read(site, target, index)) : target[index];
+}
+
+/** `target[index] = value`. */
+export function write(site: number, target: any, index: any, value: any): any {
+  if (isShared(target)) now(ops.write(site, target, index, value));
+  else target[index] = value;
+  return value;
+}
+
+/** `receiver[name](...args)` of a typed array or DataView, or of something else by that name. */
+export function method(
+  site: number,
+  op: 'viewGet' | 'viewSet' | 'bulk',
+  receiver: any,
+  name: string,
+  args: any[],
+): any {
+  const touches = name === 'set' ? isBulkSet(receiver, args) : isShared(receiver);
+  return touches ? now(ops[op](site, receiver, name, args)) : run(receiver[name](...args));
+}
+
+/** A view's elements as they are now, for code that reads them one by one; else the value. */
+export function snapshot<T>(site: number, value: T): T {
+  if (!isShared(value) || value instanceof DataView) return value;
+  return now(ops.bulk(site, value, 'slice', []));
+}
+
+/** What a call returned; a virtual CPU's code runs to its end at once. */
+export function run(result: unknown): unknown {
+  if (!(result instanceof Generator)) return result;
+  const steps = result as globalThis.Generator<Op, unknown, unknown>;
+  let step = steps.next();
+  while (step.done !== true) {
+    let answer: unknown;
+    try {
+      answer = now(step.value);
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next(answer);
+  }
+  return step.value;
+}
+
+const running = new WeakMap<object, unknown>();
+
+/** A function for untransformed code, run at once when that code calls it. */
+export function runner<T>(fn: T): T {
+  if (typeof fn !== 'function') return fn;
+  let wrapper = running.get(fn);
+  if (wrapper === undefined) {
+    wrapper = function (this: unknown, ...args: unknown[]): unknown {
+      return run(fn.apply(this, args));
+    };
+    running.set(fn, wrapper);
+  }
+  return wrapper as T;
 }

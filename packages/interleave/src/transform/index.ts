@@ -22,9 +22,11 @@ export const GUARDS = '@umbuf/interleave/guards';
 export interface ExploreOptions {
   /**
    * Shared memory where nothing can be suspended (a constructor, a getter, an async function):
-   * `'error'` refuses the module, `'guard'` warns and throws if that code is reached. Default 'error'.
+   * `'error'` (the default) refuses the module; `'guard'` warns, and throws if that code is reached;
+   * `'record'` warns, and performs the access at once: fine in `setup` and `final`, while on a CPU the
+   * race detector sees it but no other CPU can come between.
    */
-  readonly unsuspendable?: 'error' | 'guard';
+  readonly unsuspendable?: 'error' | 'guard' | 'record';
   /**
    * Modules whose functions run virtual CPUs, so that functions given to them may be coloured.
    * Default: this package.
