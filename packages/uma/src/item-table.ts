@@ -7,7 +7,15 @@
  * it is known to be stale even after the page has changed kegs.
  */
 
-import { type Address, kegOfPage, PAGE_SHIFT, slabOfPage } from '@umbuf/memory';
+import {
+  type Address,
+  type Arena,
+  epochOfPage,
+  kegOfPage,
+  PAGE_SHIFT,
+  PageEntry,
+  slabOfPage,
+} from '@umbuf/memory';
 import { DoubleFreeError, UnalignedFreeError, WrongZoneError } from './errors.ts';
 import { slabOfItem } from './keg.ts';
 import { ItemEntry, KegRecord, SlabHeader, ZoneRecord } from './layout.ts';
@@ -29,6 +37,43 @@ export function clearTable(uma: Uma, table: number, items: number, epoch: number
     const entry = (table >> 2) + index * ItemEntry.words;
     Atomics.store(uma.words, entry + STATE, generation << 1);
     Atomics.store(uma.words, entry + HOLDER, 0);
+  }
+}
+
+/**
+ * The epoch that seeds the table of a slab over these pages: the largest of theirs, since each page
+ * may come from another slab.
+ */
+export function slabEpoch(arena: Arena, first: number, pages: number): number {
+  let epoch = 0;
+  for (let page = 0; page < pages; page++) {
+    epoch = Math.max(epoch, epochOfPage(arena, first + (page << PAGE_SHIFT)));
+  }
+  return epoch;
+}
+
+/**
+ * Advances the epochs of a slab's pages past the generations that its items have reached: an item
+ * may have been allocated more often than the epochs of one map and unmap are apart.
+ */
+export function retireTable(
+  uma: Uma,
+  table: number,
+  items: number,
+  first: number,
+  pages: number,
+): void {
+  const { words, arena } = uma;
+  let epoch = 0;
+  for (let index = 0; index < items; index++) {
+    const generation = itemGeneration(uma, (table >> 2) + index * ItemEntry.words);
+    epoch = Math.max(epoch, (generation >> EPOCH_SHIFT) + 1);
+  }
+  for (let page = 0; page < pages; page++) {
+    const entry = arena.pageTable + ((first >> PAGE_SHIFT) + page) * PageEntry.words;
+    const seen = Atomics.load(words, entry + PageEntry.fields.epoch.at);
+    // The pages are ours: nobody else changes their epochs.
+    if (seen < epoch) Atomics.store(words, entry + PageEntry.fields.epoch.at, epoch);
   }
 }
 

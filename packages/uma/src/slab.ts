@@ -10,7 +10,6 @@
 
 import {
   type Address,
-  epochOfPage,
   HandKind,
   lockMutex,
   mapPages,
@@ -26,7 +25,7 @@ import { trashFill, trashVerify } from './debug.ts';
 import { InternalFlag } from './flags.ts';
 import { giveBack } from './hands.ts';
 import { freeItem } from './item.ts';
-import { clearTable } from './item-table.ts';
+import { clearTable, retireTable, slabEpoch } from './item-table.ts';
 import { kegDomain, kegTake } from './keg.ts';
 import {
   CacheRecord,
@@ -137,7 +136,7 @@ function assemble(
   }
   // The bitset is whole 64-bit words: its second half may lie behind the last item's bit.
   if (((ipers + 31) >> 5) % 2 === 1) words[slab + BITS + ((ipers + 31) >> 5)] = 0;
-  if (tableAddress !== 0) clearTable(uma, tableAddress, ipers, epochOfPage(uma.arena, first));
+  if (tableAddress !== 0) clearTable(uma, tableAddress, ipers, slabEpoch(uma.arena, first, ppera));
   // straight: three things in hand become one
   words[slab + NEXT] = 0;
   words[slab + PREVIOUS] = 0;
@@ -253,10 +252,11 @@ export function destroySlab(uma: Uma, slot: number): void {
   finiItems(uma, keg, slot);
   const first = words[slab + S.data.at]! as Address;
   const ppera = words[keg + K.ppera.at]!;
+  const table = words[slab + S.table.at]!;
+  if (table !== 0) retireTable(uma, table, words[keg + K.ipers.at]!, first, ppera);
   // Before header and table go: nobody may find them through the map when they are others'.
   unmapPages(cpu, first, ppera);
   const part = reserveSlot(cpu);
-  const table = words[slab + S.table.at]!;
   if (table !== 0) {
     const tableZone = words[keg + K.tableZone.at]!;
     // straight
