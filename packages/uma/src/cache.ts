@@ -14,9 +14,10 @@
 
 import { type Address, enterCpu, NULL } from '@umbuf/memory';
 import { allocSlow, freeSlow } from './cache-slow.ts';
+import { createAllocConstructed } from './construct.ts';
 import { M_ZERO } from './flags.ts';
 import { allocWithFeatures, freeWithFeatures } from './item.ts';
-import { BucketHeader, CacheRecord } from './layout.ts';
+import { BucketHeader, CacheRecord, Feature } from './layout.ts';
 import type { Uma } from './uma.ts';
 
 const C = CacheRecord.fields;
@@ -27,6 +28,14 @@ const FEATURES = C.features.at;
 const ALLOCS = C.allocs.at;
 const FREES = C.frees.at;
 const LAST = BucketHeader.words - 1;
+const NEXT: number = BucketHeader.words;
+// V8 folds a module's own constants; an imported one is a cell that it loads and checks each time.
+const NO_ITEM = NULL;
+const ZERO = M_ZERO;
+/** A ctor makes no free longer, a dtor no allocation. */
+const ALLOC_FEATURES: number = ~Feature.dtor;
+const FREE_FEATURES: number = ~Feature.ctor;
+const CTOR: number = Feature.ctor;
 
 /** The two hot functions of one thread. `cache` is the word index of this CPU's cache record. */
 export interface CacheOperations {
@@ -41,26 +50,30 @@ export interface CacheOperations {
 export function createCacheOperations(uma: Uma): CacheOperations {
   const { cpu, words, longs } = uma;
   const { entered } = cpu;
+  const allocConstructed = createAllocConstructed(uma);
 
   function alloc(cache: number, flags: number, argument: number): Address {
     if (words[entered] === 0) enterCpu(cpu);
     const count = words[cache + ALLOC_COUNT]!;
     if (count === 0) return allocSlow(uma, cache, flags, argument);
-    if ((words[cache + FEATURES]! | (flags & M_ZERO)) !== 0) {
+    if (((words[cache + FEATURES]! & ALLOC_FEATURES) | (flags & ZERO)) !== 0) {
+      if (((words[cache + FEATURES]! & ALLOC_FEATURES) | (flags & ZERO)) === CTOR) {
+        return allocConstructed(cache, flags, argument);
+      }
       return allocWithFeatures(uma, cache, flags, argument);
     }
     words[cache + ALLOC_COUNT] = count - 1;
     longs[(cache + ALLOCS) >> 1]! += 1n;
-    return words[words[cache + ALLOC_BUCKET]! + LAST + count]! as Address;
+    return words[(words[cache + ALLOC_BUCKET]! + count + LAST) | 0]! as Address;
   }
 
   function free(cache: number, item: number, argument: number): void {
     if (words[entered] === 0) enterCpu(cpu);
-    if (words[cache + FEATURES] !== 0) {
+    if ((words[cache + FEATURES]! & FREE_FEATURES) !== 0) {
       freeWithFeatures(uma, cache, item, argument);
       return;
     }
-    if (item === NULL) return;
+    if (item === NO_ITEM) return;
     push(cache, item);
   }
 
@@ -68,7 +81,7 @@ export function createCacheOperations(uma: Uma): CacheOperations {
     const count = words[cache + ALLOC_COUNT]!;
     // Frees go to the alloc bucket first: LIFO, for warmth.
     if (count < words[cache + ALLOC_ENTRIES]!) {
-      words[words[cache + ALLOC_BUCKET]! + LAST + 1 + count] = item;
+      words[(words[cache + ALLOC_BUCKET]! + count + NEXT) | 0] = item;
       words[cache + ALLOC_COUNT] = count + 1;
       longs[(cache + FREES) >> 1]! += 1n;
       return;
