@@ -4,7 +4,7 @@
  *
  *   m_devget       internal data for small frames, clusters of 2 KiB for the others
  *   split header   the first bytes in an mbuf of their own, as cards with header split give them
- *   jumbo cluster  one of 4, 9 or 16 KiB for a frame that 2 KiB do not hold
+ *   one cluster    the smallest of 2, 4, 9 and 16 KiB that holds the frame
  */
 
 import { type Address, NULL } from '@umbuf/memory';
@@ -21,6 +21,8 @@ import { M_NOWAIT } from '@umbuf/uma';
 
 /** Ethernet and IPv4 headers: what a card that splits headers by layer puts first. */
 const SPLIT_BYTES = 34;
+/** In order of size. */
+const CLUSTER_BYTES = [MCLBYTES, MJUMPAGESIZE, MJUM9BYTES, MJUM16BYTES];
 /** MT_DATA has the same number in both presets. */
 const { MT_DATA } = FreebsdType;
 
@@ -44,9 +46,9 @@ export class FrameMbufs {
     const turn = frame % 3;
     if (length === 0) return this.#mbufs.gethdr(M_NOWAIT, MT_DATA);
     if (turn === 1 && length > SPLIT_BYTES) return this.#splitHeader(file, offset, length);
-    if (turn === 2 && length > MCLBYTES && length <= MJUM16BYTES) {
-      const m = this.#jumbo(file, offset, length);
-      if (m !== NULL) return m; // else there may still be clusters of 2 KiB
+    if (turn === 2 && length <= MJUM16BYTES) {
+      const m = this.#oneCluster(file, offset, length);
+      if (m !== NULL) return m; // else there may still be mbufs, or clusters of 2 KiB
     }
     return this.#devget(file, offset, length);
   }
@@ -73,10 +75,9 @@ export class FrameMbufs {
     return head;
   }
 
-  #jumbo(file: Uint8Array, offset: number, length: number): Address {
+  #oneCluster(file: Uint8Array, offset: number, length: number): Address {
     const mbufs = this.#mbufs;
-    const size =
-      length <= MJUMPAGESIZE ? MJUMPAGESIZE : length <= MJUM9BYTES ? MJUM9BYTES : MJUM16BYTES;
+    const size = CLUSTER_BYTES.find((bytes) => bytes >= length)!;
     const m = mbufs.getjcl(M_NOWAIT, MT_DATA, M_PKTHDR, size);
     if (m !== NULL) mbufs.append(m, length, file.subarray(offset, offset + length));
     return m;

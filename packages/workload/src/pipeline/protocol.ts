@@ -1,7 +1,7 @@
 /**
  * A protocol CPU's role: link and IP headers of the frames that the driver steers here,
- * reassembly of the datagrams whose fragments come here, and the transport of whole packets
- * (transport.ts) of the flows that belong here.
+ * the datagrams whose fragments come here (fragments.ts), and the transport of the whole packets
+ * of the flows that belong here (transport.ts).
  *
  * Order. Streams need the segments of a connection in order of the frames that carry or complete
  * them, and a segment that arrived in fragments is completed on the CPU of its datagram, p, while
@@ -16,36 +16,21 @@
  * lowest number can always go on. docs/decisions/0010-pipeline-order.md has the whole argument.
  */
 
-import { type Address, NULL, ringPopMany } from '@umbuf/memory';
-import { FreebsdType } from '@umbuf/mbuf';
-import { M_NOWAIT } from '@umbuf/uma';
+import { type Address, ringPopMany } from '@umbuf/memory';
 import { createFactsPart, type FactsPart } from '../capture/facts.ts';
-import { createKey, fragmentKey } from '../capture/flow-key.ts';
-import { createIpPacket, PARSED, parseIp, walkExtensionHeaders } from '../capture/headers.ts';
+import { createIpPacket, PARSED, parseIp } from '../capture/headers.ts';
 import {
   decodeLink,
   linkHeaderLength,
   linkProtocol,
   NetworkProtocol,
 } from '../capture/link-type.ts';
-import { EXHAUSTED } from '../capture/piece-list.ts';
-import { COMPLETE, OVERSIZE, ReassemblyTable } from '../capture/reassembly-table.ts';
-import {
-  CHAIN,
-  DETAIL,
-  FRAME,
-  handledWord,
-  KIND,
-  Kind,
-  MESSAGE_WORDS,
-  peerRing,
-  protocolRing,
-} from './control.ts';
+import { CHAIN, DETAIL, FRAME, KIND, Kind, MESSAGE_WORDS, protocolRing } from './control.ts';
+import { Fragments, type Workbench } from './fragments.ts';
 import { MbufChains } from './mbuf-chains.ts';
 import { PacketView } from './packet-view.ts';
 import type { PipelineCpu, Role } from './pipeline-cpu.ts';
-import { Steering } from './steering.ts';
-import { IP_HEADER_MAX, PORTS_AT, Transport } from './transport.ts';
+import { PORTS_AT, Transport } from './transport.ts';
 
 export interface ProtocolResult {
   readonly part: FactsPart;
@@ -66,35 +51,31 @@ export class Protocol implements Role {
   finished = false;
 
   readonly #cpu: PipelineCpu;
-  readonly #number: number;
-  readonly #part = createFactsPart();
   readonly #inbox = new Int32Array(TURN * MESSAGE_WORDS);
-  /** By peer: the message that came off its ring before its fence; frame 0: none. */
-  readonly #early: readonly Int32Array[];
+  readonly #part = createFactsPart();
   readonly #view: PacketView;
   readonly #packet = createIpPacket();
-  readonly #key = createKey();
-  /** The IP header of the packet at hand; its ports go behind. */
   readonly #header = new Uint8Array(PORTS_AT + 4);
   readonly #chains: MbufChains;
-  readonly #datagrams: ReassemblyTable<Address>;
+  readonly #fragments: Fragments;
   readonly #transport: Transport;
-  readonly #steering: Steering;
-  #handedOver = 0;
-  #incomplete = 0;
 
   constructor(cpu: PipelineCpu, number: number) {
-    const { control, mbufs } = cpu;
     this.name = `protocol CPU ${number}`;
-    this.input = protocolRing(control, number);
+    this.input = protocolRing(cpu.control, number);
     this.#cpu = cpu;
-    this.#number = number;
-    this.#early = Array.from({ length: control.protocols }, () => new Int32Array(MESSAGE_WORDS));
     this.#view = new PacketView(cpu);
-    this.#chains = new MbufChains(mbufs);
-    this.#datagrams = new ReassemblyTable<Address>(this.#chains);
-    this.#transport = new Transport(cpu, this.#view, this.#part, this.#header);
-    this.#steering = new Steering(control.protocols);
+    this.#chains = new MbufChains(cpu.mbufs);
+    const bench: Workbench = {
+      cpu,
+      number,
+      part: this.#part,
+      view: this.#view,
+      packet: this.#packet,
+      header: this.#header,
+    };
+    this.#transport = new Transport(bench);
+    this.#fragments = new Fragments(bench, this.#transport);
   }
 
   poll(): boolean {
@@ -108,7 +89,7 @@ export class Protocol implements Role {
           this.#frame(inbox[at + CHAIN]! as Address, frame, detail);
           break;
         case Kind.fence:
-          this.#fence(detail, frame);
+          this.#fragments.fence(detail, frame);
           break;
         default:
           this.#end();
@@ -121,15 +102,14 @@ export class Protocol implements Role {
     return {
       part: this.#part,
       pullups: this.#view.pullups,
-      handedOver: this.#handedOver,
-      incomplete: this.#incomplete,
+      handedOver: this.#fragments.handedOver,
+      incomplete: this.#fragments.incomplete,
     };
   }
 
   /** The driver is done, and so are all fences: nothing can come any more. */
   #end(): void {
-    this.#incomplete = this.#datagrams.incomplete;
-    this.#datagrams.clear();
+    this.#fragments.clear();
     this.#part.streams = this.#transport.finish();
     this.finished = true;
   }
@@ -196,9 +176,9 @@ export class Protocol implements Role {
     if (packet.partial === 0) {
       this.#transport.receive(frame, version, packet.protocol, chain, length, whole);
     } else {
-      if (whole) this.#fragment(frame, chain, length);
+      if (whole) this.#fragments.offer(frame, chain, length);
       else this.#drop(chain);
-      this.#tellHandled(frame);
+      this.#fragments.tellHandled(frame);
     }
   }
 
@@ -208,128 +188,9 @@ export class Protocol implements Role {
     return parseIp(version, bytes, at + network, there, captured, this.#packet);
   }
 
-  /** The fragment that `#packet` describes; `chain` holds its piece of the datagram. */
-  #fragment(frame: number, chain: Address, length: number): void {
-    const datagrams = this.#datagrams;
-    const key = this.#key;
-    const { version, protocol, fragmentOffset: offset, moreFragments } = this.#packet;
-    const last = moreFragments === 0;
-    fragmentKey(key, this.#packet, this.#header, 0);
-    let result = datagrams.offer(key, offset, length, last, protocol, chain);
-    if (result === EXHAUSTED) {
-      result = this.#cpu.retry<number>(EXHAUSTED, () =>
-        datagrams.offer(key, offset, length, last, protocol, chain),
-      );
-    }
-    if (result === OVERSIZE) this.#part.unparsed++;
-    if (result !== COMPLETE) return;
-    this.#part.reassembled.push({ frame, version, length: datagrams.length });
-    this.#datagram(frame, datagrams.chain ?? NULL, datagrams.length, datagrams.protocol);
-  }
-
-  /** A datagram is complete: over its extension headers to the transport, and to the CPU of its flow. */
-  #datagram(frame: number, datagram: Address, total: number, protocol: number): void {
-    const packet = this.#packet;
-    const view = this.#view;
-    const { version } = packet;
-    packet.payload = packet.partial = 0;
-    packet.end = total;
-    packet.protocol = protocol;
-    let chain = datagram;
-    if (version === 6 && chain !== NULL) {
-      view.open(chain);
-      let needed = this.#walk(total);
-      while (needed > 0) {
-        view.require(needed);
-        needed = this.#walk(total);
-      }
-      chain = view.chain;
-      if (needed !== PARSED || packet.partial === 1) {
-        this.#drop(chain);
-        return;
-      }
-      this.#chains.trim(chain, packet.payload, total - packet.payload);
-    }
-    const length = total - packet.payload;
-    const owner = this.#owner(version, packet.protocol, chain, length);
-    if (owner === this.#number) {
-      this.#transport.receive(frame, version, packet.protocol, chain, length, true);
-    } else {
-      this.#handOver(owner, frame, chain);
-    }
-  }
-
-  #walk(total: number): number {
-    const { bytes, at, contiguous } = this.#view;
-    return walkExtensionHeaders(bytes, at, Math.min(contiguous, total), total, this.#packet);
-  }
-
-  #owner(version: number, protocol: number, chain: Address, length: number): number {
-    if (this.#cpu.control.protocols === 1) return 0;
-    const header = this.#header;
-    if (length >= 4) {
-      const view = this.#view;
-      view.open(chain);
-      view.require(4);
-      for (let byte = 0; byte < 4; byte++) header[PORTS_AT + byte] = view.bytes[view.at + byte]!;
-    }
-    return this.#steering.steerFlow(version, protocol, header, 0, PORTS_AT, length);
-  }
-
-  /** Sends the datagram behind its IP header to protocol CPU `owner`, as ip_reass leaves it. */
-  #handOver(owner: number, frame: number, chain: Address): void {
-    const { mbufs, control } = this.#cpu;
-    const { version, protocol, ipHeaderLength } = this.#packet;
-    const { MT_DATA } = FreebsdType;
-    let head = mbufs.gethdr(M_NOWAIT, MT_DATA);
-    if (head === NULL) {
-      head = this.#cpu.retry<Address>(NULL, () => mbufs.gethdr(M_NOWAIT, MT_DATA));
-    }
-    // An IP header fits the room of a fresh mbuf.
-    mbufs.append(head, ipHeaderLength, this.#header);
-    if (chain !== NULL) this.#chains.join(head, chain);
-    const detail = version | (protocol << 8) | (ipHeaderLength << 16);
-    this.#cpu.send(peerRing(control, this.#number, owner), head, frame, detail, 0);
-    this.#handedOver++;
-  }
-
-  /** Frame `frame` was a fragment, and what it completed is where it belongs. */
-  #tellHandled(frame: number): void {
-    const { words, control } = this.#cpu;
-    if (control.protocols === 1) return;
-    const word = handledWord(control, this.#number);
-    Atomics.store(words, word, frame);
-    Atomics.notify(words, word);
-  }
-
-  /** Frame `frame` is a fragment on protocol CPU `peer`: takes over what it completed. */
-  #fence(peer: number, frame: number): void {
-    this.#cpu.awaitHandled(peer, frame);
-    const { words, control } = this.#cpu;
-    const message = this.#early[peer]!;
-    if (message[FRAME] === 0) {
-      ringPopMany(words, peerRing(control, peer, this.#number), message, 0, MESSAGE_WORDS);
-    }
-    // What is there may belong to a later fence.
-    if (message[FRAME] !== frame) return;
-    message[FRAME] = 0;
-    this.#takeOver(message[CHAIN]! as Address, frame, message[DETAIL]!);
-  }
-
-  #takeOver(chain: Address, frame: number, detail: number): void {
-    const { mbufs } = this.#cpu;
-    const version = detail & 0xff;
-    const protocol = (detail >> 8) & 0xff;
-    const headerLength = (detail >> 16) & 0xff;
-    const length = mbufs.length(chain) - headerLength;
-    mbufs.copydata(chain, 0, Math.min(headerLength, IP_HEADER_MAX), this.#header);
-    mbufs.adj(chain, headerLength);
-    this.#transport.receive(frame, version, protocol, chain, length, true);
-  }
-
   /** Frees a packet that cannot be parsed, and counts it. */
   #drop(chain: Address): void {
     this.#part.unparsed++;
-    if (chain !== NULL) this.#chains.free(chain);
+    this.#chains.free(chain);
   }
 }

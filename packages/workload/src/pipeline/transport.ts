@@ -21,13 +21,12 @@ import {
   udpChecksum,
   udpLength,
 } from '../capture/transport-headers.ts';
+import type { Workbench } from './fragments.ts';
 import { MbufChains } from './mbuf-chains.ts';
 import type { PacketView } from './packet-view.ts';
 import type { PipelineCpu } from './pipeline-cpu.ts';
 
-/** Most bytes of an IP header without extension headers. */
-export const IP_HEADER_MAX = 60;
-/** Where the ports stand in a header buffer, behind the IP header. */
+/** Where the ports stand in a header buffer: behind the longest IP header. */
 export const PORTS_AT = 64;
 
 export class Transport {
@@ -45,8 +44,7 @@ export class Transport {
   #direction = 0;
   readonly #digestSegment: (address: Address, length: number) => void;
 
-  /** `header` is the caller's buffer, which holds the IP header of the packet at each call. */
-  constructor(cpu: PipelineCpu, view: PacketView, part: FactsPart, header: Uint8Array) {
+  constructor({ cpu, view, part, header }: Workbench) {
     this.#cpu = cpu;
     this.#view = view;
     this.#part = part;
@@ -73,7 +71,8 @@ export class Transport {
 
   /**
    * A whole packet that frame `frame` carries or completes: `chain` (owned from here on) holds the
-   * `length` bytes behind its IP headers. `captured` is false where the capture has less of it.
+   * `length` bytes behind its IP headers, the workbench's `header` its IP header. `captured` is
+   * false where the capture has less of the packet.
    */
   receive(
     frame: number,
