@@ -80,7 +80,7 @@ function pairSide({ zone, items }: Live): Side {
         random ^= random << 13;
         random ^= random >>> 17;
         random ^= random << 5;
-        const at = (random >>> 0) % length;
+        const at = (random & 0x7fffffff) % length;
         zone.free(items[at]!);
         items[at] = zone.alloc(M_NOWAIT);
       }
@@ -101,7 +101,7 @@ function indexSide(length: number): Side {
         random ^= random << 13;
         random ^= random >>> 17;
         random ^= random << 5;
-        const at = (random >>> 0) % length;
+        const at = (random & 0x7fffffff) % length;
         const found = items[at]!;
         items[at] = last;
         last = found;
