@@ -399,7 +399,9 @@ export class Emitter {
         this.source.problem(
           node.start,
           'a function that touches shared memory is handed to code that is not transformed',
-          'It throws when that code calls it. Call it from a CPU of the check instead.',
+          this.records
+            ? 'It runs at once when that code calls it: nothing can come between.'
+            : 'It throws when that code calls it. Call it from a CPU of the check instead.',
         ),
       );
       this.usesGuards = true;
