@@ -43,7 +43,7 @@ describe('linearizable', () => {
     yield op.store('pop: advance', m, 0, head + 1);
     return v;
   }
-  const renamed = (which: 'pop' | 'popTwice'): Scenario['operations'] => ({
+  const renamed = (which: 'pop' | 'popTwice'): NonNullable<Scenario['operations']> => ({
     push,
     pop: which === 'pop' ? pop : popTwice,
   });

@@ -57,7 +57,7 @@ const REFUSED: Record<string, [string, RegExp]> = {
   'a class field': [`class A { x = ^words[0]; }`, /class field/],
   'a static block': [`class A { static { ^words[0] = 1; } }`, /static block/],
   'the top level': [`^words[0] = 1;`, /top level/],
-  toString: [`class A { toString() { return String(^words[0]); } }`, /toString/],
+  'a toString method': [`class A { toString() { return String(^words[0]); } }`, /toString/],
   'Symbol.iterator': [`class A { [Symbol.iterator]() { return ^words[0]; } }`, /Symbol\.iterator/],
   'Symbol.dispose': [`class A { [Symbol.dispose]() { ^words[0] = 0; } }`, /Symbol\.dispose/],
   'an old-style constructor': [

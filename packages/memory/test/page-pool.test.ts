@@ -49,8 +49,10 @@ function violations(cpu: Cpu): string[] {
 
 /** Which pages are in use, as a plain array. */
 class Model {
+  readonly cpu: Cpu;
   readonly used: Uint8Array;
-  constructor(readonly cpu: Cpu) {
+  constructor(cpu: Cpu) {
+    this.cpu = cpu;
     this.used = new Uint8Array(cpu.arena.pages);
   }
   set(page: number, pages: number, value: 0 | 1): void {
