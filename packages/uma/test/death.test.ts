@@ -71,7 +71,7 @@ const scenarios: readonly Scenario[] = [
   },
   {
     name: 'an allocation that refills from the queue',
-    prepare(zone, other) {
+    prepare(_zone, other) {
       const items = allocAll(other, 12);
       for (const item of items.splice(0, 8)) other.free(item);
       answerRequests(other.uma.cpu);

@@ -16,6 +16,7 @@ import {
   type Uma,
   type Zone,
   ZoneDomain,
+  ZoneFlag,
   zoneCache,
   zoneDomain,
 } from '../src/index.ts';
@@ -28,6 +29,8 @@ interface Patient {
   readonly pages: Zone;
   /** 1000-byte items: slabs of four. */
   readonly zone: Zone;
+  /** 1000-byte items past the cache: a slab of four, two of them live. */
+  readonly loose: Zone;
   readonly held: number[];
 }
 
@@ -41,7 +44,9 @@ function patient(): Patient {
   const held = items.splice(0, 20);
   for (const item of items) zone.free(item);
   for (const item of allocAll(pages, 9)) pages.free(item);
-  return { uma, pages, zone, held };
+  const loose = uma.open(defineZone({ name: 'l', size: 1000, flags: ZoneFlag.NOBUCKET }));
+  allocAll(loose, 2);
+  return { uma, pages, zone, loose, held };
 }
 
 const C = CacheRecord.fields;
@@ -61,8 +66,8 @@ const damages: readonly (readonly [string, RegExp, (patient: Patient) => void])[
   [
     'a free count that does not match the bits',
     /^2: .*bits, free count/,
-    ({ uma, zone }) => {
-      uma.words[slabsOf(zone, 'partial')[0]! + S.freeCount.at]! += 1;
+    ({ uma, loose }) => {
+      uma.words[slabsOf(loose, 'partial')[0]! + S.freeCount.at]! -= 1;
     },
   ],
   [
@@ -268,9 +273,9 @@ const damages: readonly (readonly [string, RegExp, (patient: Patient) => void])[
   ],
   [
     'a free item of a slab that was written',
-    /^12: keg z.*modified after free/,
-    ({ uma, zone }) => {
-      const slab = slabsOf(zone, 'partial')[0]!;
+    /^12: keg l.*modified after free/,
+    ({ uma, loose }) => {
+      const slab = slabsOf(loose, 'partial')[0]!;
       const index = 31 - Math.clz32(uma.words[slab + SlabHeader.words]!);
       uma.words[(uma.words[slab + S.data.at]! + index * 1000) >> 2] = 1;
     },
@@ -319,7 +324,7 @@ test('an arena in use is clean, and its live items are counted', () => {
   const { uma } = patient();
   const report = fsck(uma);
   expect(report.violations).toEqual([]);
-  expect(report.live).toMatchObject({ z: 20, p: 0 });
+  expect(report.live).toMatchObject({ z: 20, p: 0, l: 2 });
 });
 
 test.each(damages)('%s is found', (_name, expected, damage) => {
