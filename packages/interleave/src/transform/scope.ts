@@ -50,11 +50,7 @@ export class Scope {
   }
 
   find(name: string): Binding | undefined {
-    for (let scope: Scope | null = this; scope !== null; scope = scope.parent) {
-      const binding = scope.names.get(name);
-      if (binding !== undefined) return binding;
-    }
-    return undefined;
+    return this.names.get(name) ?? this.parent?.find(name);
   }
 }
 

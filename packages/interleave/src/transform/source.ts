@@ -35,7 +35,11 @@ export class Source {
     }
     const extension = extname(file).slice(1);
     const lang =
-      extension === 'tsx' || extension === 'jsx' ? extension : /ts$/.test(extension) ? 'ts' : 'js';
+      extension === 'tsx' || extension === 'jsx'
+        ? extension
+        : extension.endsWith('ts')
+          ? 'ts'
+          : 'js';
     const parsed = parseSync(file, code, { lang, sourceType: 'module', preserveParens: true });
     this.program = parsed.program;
     const error = parsed.errors.find((one) => one.severity === 'Error');

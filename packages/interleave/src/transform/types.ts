@@ -127,7 +127,7 @@ export function memberType(receiver: Type, name: string, depth = 0): Type {
       if (!member.value || !member.readonly) return UNKNOWN;
       return typeOf(member.value, module.scopes.of.get(member)!, module, depth + 1);
     case 'Property':
-      return PLAIN.kind === 'plain' && isFunction(member.value) ? PLAIN : UNKNOWN;
+      return isFunction(member.value) ? PLAIN : UNKNOWN;
     case 'MethodDefinition':
       if (member.kind !== 'get') return PLAIN;
       return returnType(member.value, module, depth);
