@@ -7,17 +7,28 @@
  * sees it always.
  */
 
-import { type Address, DebugLevel, NULL } from '@umbuf/memory';
-import { M_EXT, M_PKTHDR } from './constants.ts';
+import { type Address, DebugLevel, NULL as NONE } from '@umbuf/memory';
+import { M_EXT as EXT, M_PKTHDR as PKTHDR } from './constants.ts';
 import { checkFreedPacket, checkNoTags } from './construct.ts';
 import { throwCallbackError } from './external/callbacks.ts';
 import { dropReference, finishLast } from './external/last-reference.ts';
 import { checkFreeExternal, freeExternal } from './external/reference.ts';
 import { ExtType, FreebsdType } from './freebsd-flags.ts';
-import { ExternalRecord, MbufStatistics } from './layout.ts';
+import { ExternalRecord, MbufHeader, MbufStatistics } from './layout.ts';
 import type { MbufCore } from './core.ts';
-import { FLAGS, NEXT, SHARED, TYPE } from './segment.ts';
 
+// Constants of this module, which V8 folds: an imported one is a cell that it loads and checks.
+const NULL = NONE;
+const M_EXT = EXT;
+const M_PKTHDR = PKTHDR;
+const UNCHECKED = DebugLevel.none;
+const { EXT_PACKET, EXT_CLUSTER, EXT_SFBUF } = ExtType;
+/** m_type of an mbuf in use is 1 to this. */
+const TYPE_MAX: number = FreebsdType.MT_NOINIT - 1;
+const NEXT = MbufHeader.fields.next.at;
+const FLAGS = MbufHeader.fields.flags.at;
+const TYPE = MbufHeader.fields.type.at;
+const SHARED = MbufHeader.fields.shared.at;
 const EXT_TYPE = ExternalRecord.fields.type.at;
 const HOLDER = ExternalRecord.fields.holder.at;
 const BUF = ExternalRecord.fields.buf.at;
@@ -41,10 +52,10 @@ export function createFree(mbufs: MbufCore): {
 
   /** m_free, leaving what ext_free callbacks threw in `callbackErrors`: for use inside operations. */
   function release(m: Address): Address {
-    if (level !== DebugLevel.none) mbufs.checkMbuf('m_free', m);
+    if (level !== UNCHECKED) mbufs.checkMbuf('m_free', m);
     const base = m >> 2;
     const type = words[base + TYPE]!;
-    if (m <= 0 || (type - 1) >>> 0 >= FreebsdType.MT_NOINIT - 1) mbufs.checkMbuf('m_free', m);
+    if (m <= 0 || (type - 1) >>> 0 >= TYPE_MAX) mbufs.checkMbuf('m_free', m);
     const flags = words[base + FLAGS]!;
     const next = words[base + NEXT]! as Address;
     if ((flags & M_PKTHDR) !== 0) checkNoTags(words, m, pkthdr);
@@ -56,14 +67,14 @@ export function createFree(mbufs: MbufCore): {
     }
     const kind = words[base + ext + EXT_TYPE]! & 0xff;
     if ((flags & noFreeFlag) === 0 && words[base + SHARED] === 0) {
-      if (kind === ExtType.EXT_PACKET) {
+      if (kind === EXT_PACKET) {
         words[types + (type & TYPE_MASK)]! -= 1;
         words[base + TYPE] = 0;
-        if (level !== DebugLevel.none) checkFreedPacket(words, m, ext, level);
+        if (level !== UNCHECKED) checkFreedPacket(words, m, ext, level);
         packet.free(m);
         return next;
       }
-      if (kind === ExtType.EXT_CLUSTER) {
+      if (kind === EXT_CLUSTER) {
         const buf = words[base + ext + BUF]! as Address;
         words[types + (type & TYPE_MASK)]! -= 1;
         words[base + TYPE] = 0;
@@ -94,7 +105,7 @@ export function createFree(mbufs: MbufCore): {
   }
 
   function freem(m: Address): void {
-    if (level !== DebugLevel.none && m !== NULL) mbufs.checkChain('m_freem', m);
+    if (level !== UNCHECKED && m !== NULL) mbufs.checkChain('m_freem', m);
     // Ends, also for a loop: the second visit of an mbuf finds it freed.
     for (let at = m; at !== NULL; at = release(at));
     if (callbackErrors.length > 0) throwCallbackError(mbufs);
@@ -105,7 +116,7 @@ export function createFree(mbufs: MbufCore): {
 
 /** Whether storage of EXT_ type `kind` is a cluster of one of our zones. */
 function isClusterType(kind: number): boolean {
-  return kind <= ExtType.EXT_PACKET && kind !== ExtType.EXT_SFBUF;
+  return kind <= EXT_PACKET && kind !== EXT_SFBUF;
 }
 
 /** Jumbo clusters, foreign storage, M_NOFREE. `statistic` is the word of m's type. */

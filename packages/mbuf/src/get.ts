@@ -4,18 +4,28 @@
  * exhaustion, having freed what they had; with M_WAITOK they sleep instead, as UMA does.
  */
 
-import { type Address, ArgumentError, DebugLevel, NULL } from '@umbuf/memory';
-import { M_NOWAIT, M_ZERO } from '@umbuf/uma';
-import { M_EOR, M_EXT, M_PKTHDR, MCLBYTES, MJUMPAGESIZE } from './constants.ts';
+import { type Address, ArgumentError, DebugLevel, NULL as NONE } from '@umbuf/memory';
+import { M_NOWAIT, M_ZERO as ZERO } from '@umbuf/uma';
+import { M_EOR, M_EXT as EXT, M_PKTHDR as PKTHDR, MCLBYTES, MJUMPAGESIZE } from './constants.ts';
 import { ChainRangeError } from './errors.ts';
 import { checkFreshPacket, initMbuf, initPacketHeader } from './construct.ts';
 import { type AttachView, attachCluster, clusterType, clusterZone } from './external/attach.ts';
 import { ExtType } from './freebsd-flags.ts';
-import { ExternalRecord, MbufStatistics } from './layout.ts';
+import { ExternalRecord, MbufHeader, MbufStatistics } from './layout.ts';
 import type { MbufCore } from './core.ts';
-import { capacity, DATA, FLAGS, lastMbuf, NEXT, requireInt32, TYPE } from './segment.ts';
+import { capacity, lastMbuf, requireInt32 } from './segment.ts';
 import type { MbufZones } from './zones.ts';
 
+// Constants of this module, which V8 folds: an imported one is a cell that it loads and checks.
+const NULL = NONE;
+const M_ZERO = ZERO;
+const M_EXT = EXT;
+const M_PKTHDR = PKTHDR;
+const UNCHECKED = DebugLevel.none;
+const NEXT = MbufHeader.fields.next.at;
+const DATA = MbufHeader.fields.data.at;
+const FLAGS = MbufHeader.fields.flags.at;
+const TYPE = MbufHeader.fields.type.at;
 const BUF = ExternalRecord.fields.buf.at;
 const TYPES = MbufStatistics.fields.types.at;
 const TYPE_MASK = MbufStatistics.fields.types.count - 1;
@@ -88,7 +98,7 @@ export function createGet(view: AllocatorView): {
       longs[drops]! += 1n;
       return NULL;
     }
-    if (level !== DebugLevel.none) checkFreshPacket(words, m, ext, level);
+    if (level !== UNCHECKED) checkFreshPacket(words, m, ext, level);
     words[types + (type & TYPE_MASK)]! += 1;
     initMbuf(words, m, type, flags | M_EXT);
     if ((flags & M_PKTHDR) !== 0) initPacketHeader(words, (m >> 2) + pkthdr);

@@ -4,27 +4,26 @@
  * copy that fails takes its references back.
  */
 
-import { type Address, NULL } from '@umbuf/memory';
-import { M_EXT, M_PKTHDR } from '../constants.ts';
+import { type Address, NULL as NONE } from '@umbuf/memory';
+import { M_EXT as EXT, M_PKTHDR as PKTHDR } from '../constants.ts';
 import { ChainRangeError } from '../errors.ts';
 import { clget } from '../external/attach.ts';
 import { shareStorage } from '../external/reference.ts';
-import { PacketHeader } from '../layout.ts';
+import { MbufHeader, PacketHeader } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
-import {
-  capacity,
-  DATA,
-  FLAGS,
-  hasPacketHeader,
-  LEN,
-  NEXT,
-  OWNER,
-  requireInt32,
-  setPacketLength,
-  TYPE,
-} from '../segment.ts';
+import { capacity, hasPacketHeader, requireInt32, setPacketLength } from '../segment.ts';
 import { claimFrom, copyHeaderWords, dupPkthdr, requirePacketHeader } from './header.ts';
 
+// Constants of this module, which V8 folds: an imported one is a cell that it loads and checks.
+const NULL = NONE;
+const M_EXT = EXT;
+const M_PKTHDR = PKTHDR;
+const NEXT = MbufHeader.fields.next.at;
+const DATA = MbufHeader.fields.data.at;
+const LEN = MbufHeader.fields.len.at;
+const FLAGS = MbufHeader.fields.flags.at;
+const TYPE = MbufHeader.fields.type.at;
+const OWNER = MbufHeader.fields.owner.at;
 const PACKET_LEN = PacketHeader.fields.len.at;
 
 /** m_copym of one thread. */

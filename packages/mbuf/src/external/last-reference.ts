@@ -26,6 +26,9 @@ import { ExternalRecord, MbufStatistics } from '../layout.ts';
 import { SHARED } from '../segment.ts';
 import { runExternalFree } from './callbacks.ts';
 
+// Constants of this module, which V8 folds: an imported one is a cell that it loads and checks.
+const SLOTS = HAND_SLOTS;
+const SLOT_WORDS = HAND_SLOT_WORDS;
 const BUF = ExternalRecord.fields.buf.at;
 const COUNT = ExternalRecord.fields.count.at;
 const EXT_TYPE = ExternalRecord.fields.type.at;
@@ -36,6 +39,7 @@ const PARKED = MbufStatistics.fields.parked.at;
  * detail: mbuf that was freed, more: the stage.
  */
 export const LAST_REFERENCE = 32;
+const KIND: number = LAST_REFERENCE;
 
 /** Stages: everything is still to be put back, the holder and the mbuf, the mbuf only. */
 const STAGE_ALL = 0;
@@ -50,17 +54,17 @@ export function dropReference(mbufs: MbufCore, holder: Address, m: Address): num
   const { words, cpu } = mbufs;
   const { handTop } = cpu;
   const top = words[handTop]!;
-  const slot = cpu.hand + top * HAND_SLOT_WORDS;
+  const slot = cpu.hand + top * SLOT_WORDS;
   const count = (holder >> 2) + mbufs.ext + COUNT;
   const parked = mbufs.statistics + PARKED;
-  if (top >= HAND_SLOTS) throw new Panic(`CPU ${cpu.number}: hand stack full in m_free`);
+  if (top >= SLOTS) throw new Panic(`CPU ${cpu.number}: hand stack full in m_free`);
   // straight
   const before = Atomics.sub(words, count, 1);
   if (before === 1) {
     words[slot + 1] = holder;
     words[slot + 2] = m;
     words[slot + 3] = STAGE_ALL;
-    words[slot] = LAST_REFERENCE;
+    words[slot] = KIND;
     words[handTop] = top + 1;
     if (holder !== m) words[parked]! -= 1;
   }

@@ -18,15 +18,21 @@
  */
 
 import { type Address, refcountAdd, refcountInit, refcountRelease } from '@umbuf/memory';
-import { M_EXT } from '../constants.ts';
+import { M_EXT as EXT } from '../constants.ts';
 import { ExternalStorageError } from '../errors.ts';
 import { ExtFlag, ExtType } from '../freebsd-flags.ts';
-import { ExternalRecord, MbufStatistics } from '../layout.ts';
+import { ExternalRecord, MbufHeader, MbufStatistics } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
-import { countWord, FLAGS, SHARED, TYPE } from '../segment.ts';
+import { countWord } from '../segment.ts';
 import { requireExternalFree, runExternalFree } from './callbacks.ts';
 import { dropReference, finishLast, freeHolder, releaseStorage } from './last-reference.ts';
 
+// Constants of this module, which V8 folds: an imported one is a cell that it loads and checks.
+const M_EXT = EXT;
+const { EXT_EXTREF } = ExtType;
+const FLAGS = MbufHeader.fields.flags.at;
+const TYPE = MbufHeader.fields.type.at;
+const SHARED = MbufHeader.fields.shared.at;
 const COUNT = ExternalRecord.fields.count.at;
 const HOLDER = ExternalRecord.fields.holder.at;
 const BUF = ExternalRecord.fields.buf.at;
@@ -69,7 +75,7 @@ export function shareStorage(
   const target = to + ext;
   const type = words[source + EXT_TYPE]!;
   const holder = words[source + HOLDER]!;
-  if ((type & 0xff) === ExtType.EXT_EXTREF) {
+  if ((type & 0xff) === EXT_EXTREF) {
     shareExtref(words, ext, n, m);
   } else {
     const count = (holder >> 2) + ext + COUNT;
@@ -117,7 +123,7 @@ export function freeExternal(mbufs: MbufCore, m: Address): void {
     freeHolder(mbufs, m);
     return;
   }
-  if ((words[base + mbufs.ext + EXT_TYPE]! & 0xff) === ExtType.EXT_EXTREF) {
+  if ((words[base + mbufs.ext + EXT_TYPE]! & 0xff) === EXT_EXTREF) {
     freeExtref(mbufs, m);
     return;
   }
@@ -147,7 +153,7 @@ export function checkFreeExternal(mbufs: MbufCore, m: Address): void {
   requireExternalFree(mbufs, m);
   if (
     (words[(m >> 2) + FLAGS]! & mbufs.noFreeFlag) !== 0 &&
-    type !== ExtType.EXT_EXTREF &&
+    type !== EXT_EXTREF &&
     type !== ExtType.EXT_RXRING
   ) {
     throw new ExternalStorageError(`m_free: M_NOFREE mbuf ${m} has storage of type ${type}`);
