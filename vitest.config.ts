@@ -1,9 +1,12 @@
 /**
- * Two projects. `unit` resolves sibling packages to their TypeScript sources and starts no
+ * Three projects. `unit` resolves sibling packages to their TypeScript sources and starts no
  * worker; `cpus` runs what needs real workers (or crosses packages) against the built `dist`,
- * because a worker on Node 20 can load JavaScript only.
+ * because a worker on Node 20 can load JavaScript only; `interleave` runs the sources on virtual
+ * CPUs (test/interleave), transformed by the Vite plugin of `@umbuf/interleave`.
  */
 import { defineConfig } from 'vitest/config';
+import { explore } from './packages/interleave/src/vite.ts';
+import { sources } from './test/interleave/support/sources.ts';
 
 const source = ['@umbuf/source'];
 /** Where `.ci/run` wants the counts. */
@@ -32,6 +35,26 @@ export default defineConfig({
           exclude: ['**/dist/**', '**/node_modules/**'],
           testTimeout: 120_000,
           fileParallelism: false,
+        },
+      },
+      {
+        // What explored sources import from each other is explored too. The sources also hold what
+        // no virtual CPU can run (async functions): that throws if a check reaches it.
+        plugins: [
+          sources(),
+          explore({
+            include: ['@umbuf/memory', '@umbuf/uma', '@umbuf/mbuf'],
+            unsuspendable: 'guard',
+          }),
+        ],
+        resolve: { conditions: source },
+        ssr: { resolve: { conditions: source } },
+        // The transform warns of each place that would throw.
+        logLevel: 'error',
+        test: {
+          name: 'interleave',
+          pool: 'threads',
+          include: ['test/interleave/**/*.check.ts'],
         },
       },
     ],

@@ -1,0 +1,60 @@
+/**
+ * The layout tables as the explorer's words: names for its reports, and the kinds that its race
+ * detector honours (`hint`, `statistic`). Every other kind must be free of races.
+ */
+import {
+  type Arena,
+  ArenaHeader,
+  CpuRecord,
+  type Layout,
+  MutexRecord,
+  PageEntry,
+  PagePool,
+} from '@umbuf/memory';
+
+interface Named {
+  readonly name: string;
+  readonly kind: string;
+}
+
+/** Records placed in one arena. `lookup` is what a scenario takes as `words`. */
+export class ArenaWords {
+  readonly #words: Map<number, Named> = new Map();
+
+  readonly lookup = (
+    byteOffset: number,
+    buffer: number,
+  ): { name: string; kind: string; byteOffset: number } | undefined => {
+    const found = buffer === 0 ? this.#words.get(byteOffset >> 2) : undefined;
+    return found === undefined ? undefined : { ...found, byteOffset: byteOffset & ~3 };
+  };
+
+  /** Declares the record of `layout` that starts at word `base`; a `lock` field is a mutex. */
+  place(layout: Layout, base: number, label: string = layout.name): void {
+    for (const [field, { at, type, kind, count = 1 }] of Object.entries(layout.fields)) {
+      const width = type === 'i64' ? 2 : 1;
+      for (let word = 0; word < width * count; word++) {
+        const index = count === 1 ? '' : `[${Math.floor(word / width)}]`;
+        const half = width === 2 && word % 2 === 1 ? ' (high)' : '';
+        this.#words.set(base + at + word, { name: `${label}.${field}${index}${half}`, kind });
+      }
+      if (/lock$/i.test(field) && count === MutexRecord.words) {
+        this.place(MutexRecord, base + at, `${label}.${field}`);
+      }
+    }
+  }
+
+  /** Declares what every arena has: header, CPU records, page pools, page table. */
+  placeArena(arena: Arena): void {
+    this.place(ArenaHeader, 0, 'arena');
+    for (let cpu = 0; cpu < arena.cpus; cpu++) {
+      this.place(CpuRecord, arena.cpuTable + cpu * CpuRecord.words, `cpu ${cpu}`);
+    }
+    for (let pool = 0; pool < arena.domains; pool++) {
+      this.place(PagePool, arena.poolTable + pool * PagePool.words, `pool ${pool}`);
+    }
+    for (let page = arena.firstPage; page < arena.pages; page++) {
+      this.place(PageEntry, arena.pageTable + page * PageEntry.words, `page ${page}`);
+    }
+  }
+}
