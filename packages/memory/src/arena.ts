@@ -173,7 +173,7 @@ function checkHeader(buffer: SharedArrayBuffer): Int32Array {
   if (buffer.byteLength < PAGE_SIZE) {
     throw new ArenaFormatError(`Arena.attach: ${buffer.byteLength} bytes cannot hold an arena`);
   }
-  const header = Int32Array.from(new Int32Array(buffer, 0, ArenaHeader.words));
+  const header = new Int32Array(buffer, 0, ArenaHeader.words).slice();
   if (header[H.magic.at] !== ARENA_MAGIC) {
     throw new ArenaFormatError('Arena.attach: no arena magic at byte 0: a foreign buffer');
   }
