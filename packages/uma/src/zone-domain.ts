@@ -4,7 +4,7 @@
  *
  * Every change of queue and counts is one straight line under `uzd_lock` together with the hand
  * slot it fills or clears; the code is inline because a helper would be a point of death. A call of
- * `Atomics` is one as well, just before its effect (measured: test/death/interrupt-points), so each
+ * `Atomics` is one as well, just before its effect (measured: test/death/straight-line.guard), so each
  * line has one at most, first: `nitems` is stored, then all the rest is plain. `imax` is moved
  * outside the lines, on the side where imin <= bimin <= nitems <= imax holds in between; a death
  * there leaves a peak that was never reached, which decays.

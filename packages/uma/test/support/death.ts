@@ -1,6 +1,6 @@
 /**
  * Death by snapshot. A thread can be terminated at the entry of any function, at loop back edges, in
- * waits, and at each call of `Atomics` before its effect (test/death/interrupt-points). Nearly every
+ * waits, and at each call of `Atomics` before its effect (test/death/straight-line.guard). Nearly every
  * slow function of uma and memory begins by reading `words` of its Uma or Cpu, so a getter there and
  * wrappers around `Atomics` mark these points. `deathPoints` runs an operation once and
  * copies the arena at each point; `restore` puts a copy back: the arena is then as the death at that
