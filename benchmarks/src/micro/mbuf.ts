@@ -5,14 +5,18 @@
  */
 
 import { NULL } from '@umbuf/memory';
-import { FreebsdType, M_PKTHDR, MCLBYTES, Mbufs, MbufHeader } from '@umbuf/mbuf';
-import { M_NOWAIT } from '@umbuf/uma';
-import { BATCH, zoneBatch } from '../lib/baseline.ts';
+import { FreebsdType, M_PKTHDR as PKTHDR, MCLBYTES, Mbufs, MbufHeader } from '@umbuf/mbuf';
+import { M_NOWAIT as NOWAIT } from '@umbuf/uma';
+import { BATCH as BATCH_OPERATIONS, zoneBatch } from '../lib/baseline.ts';
 import { compare, measureAlone, type Side } from '../lib/bench.ts';
 import type { Effort, Measurement } from '../lib/row.ts';
 import { bootSystem, itemZone } from '../lib/system.ts';
 import { countAtomics } from '../lib/count-atomics.ts';
 
+// Constants of this module, as in lib/baseline.ts.
+const BATCH: number = BATCH_OPERATIONS;
+const M_NOWAIT = NOWAIT;
+const M_PKTHDR = PKTHDR;
 const { MT_DATA } = FreebsdType;
 const H = MbufHeader.fields;
 const SEGMENTS = 4;

@@ -11,20 +11,27 @@ import { ExternalRecord, MbufHeader, PacketHeader } from './layout.ts';
 import { checkJunk, junkCluster } from './zones.ts';
 
 const H = MbufHeader.fields;
+const NEXT = H.next.at;
+const NEXTPKT = H.nextpkt.at;
+const LEN = H.len.at;
+const FLAGS = H.flags.at;
+const TYPE = H.type.at;
+const OWNER = H.owner.at;
 const P = PacketHeader.fields;
 const E = ExternalRecord.fields;
+const TAGS = P.tags.at;
 
 type Words = Int32Array<SharedArrayBuffer>;
 
 /** m_init, but for m_data and a packet header. `shared` says nothing without M_EXT and stays. */
 export function initMbuf(words: Words, m: number, type: number, flags: number): void {
   const base = m >> 2;
-  words[base + H.next.at] = 0;
-  words[base + H.nextpkt.at] = 0;
-  words[base + H.len.at] = 0;
-  words[base + H.flags.at] = flags;
-  words[base + H.type.at] = type;
-  words[base + H.owner.at] = 0;
+  words[base + NEXT] = 0;
+  words[base + NEXTPKT] = 0;
+  words[base + LEN] = 0;
+  words[base + FLAGS] = flags;
+  words[base + TYPE] = type;
+  words[base + OWNER] = 0;
 }
 
 /** m_pkthdr_init: `header` is the word index of a packet header. */
@@ -71,6 +78,6 @@ export function checkFreedPacket(words: Words, m: Address, ext: number, level: n
 
 /** Packet tags are not built yet: the list of an mbuf that is freed must be empty. */
 export function checkNoTags(words: Words, m: Address, pkthdr: number): void {
-  const tags = words[(m >> 2) + pkthdr + P.tags.at]!;
+  const tags = words[(m >> 2) + pkthdr + TAGS]!;
   if (tags !== 0) throw new Panic(`mbuf ${m}: packet tag list begins at ${tags}`);
 }

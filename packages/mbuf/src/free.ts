@@ -21,7 +21,6 @@ import type { MbufCore } from './core.ts';
 const NULL = NONE;
 const M_EXT = EXT;
 const M_PKTHDR = PKTHDR;
-const UNCHECKED = DebugLevel.none;
 const { EXT_PACKET, EXT_CLUSTER, EXT_SFBUF } = ExtType;
 /** m_type of an mbuf in use is 1 to this. */
 const TYPE_MAX: number = FreebsdType.MT_NOINIT - 1;
@@ -49,53 +48,68 @@ export function createFree(mbufs: MbufCore): {
   const { callbackErrors } = mbufs;
   const { mbuf, packet, cluster } = mbufs.zones;
   const types = statistics + TYPES;
+  const checked = level !== DebugLevel.none;
+  /** An mbuf with none of these is all there is to free. */
+  const storageFlags = M_EXT | noFreeFlag;
+  const parked = statistics + PARKED;
 
   /** m_free, leaving what ext_free callbacks threw in `callbackErrors`: for use inside operations. */
   function release(m: Address): Address {
-    if (level !== UNCHECKED) mbufs.checkMbuf('m_free', m);
     const base = m >> 2;
     const type = words[base + TYPE]!;
-    if (m <= 0 || (type - 1) >>> 0 >= TYPE_MAX) mbufs.checkMbuf('m_free', m);
+    if (checked || m <= 0 || (type - 1) >>> 0 >= TYPE_MAX) mbufs.checkMbuf('m_free', m);
     const flags = words[base + FLAGS]!;
     const next = words[base + NEXT]! as Address;
     if ((flags & M_PKTHDR) !== 0) checkNoTags(words, m, pkthdr);
-    if ((flags & (M_EXT | noFreeFlag)) === 0) {
+    const storage = flags & storageFlags;
+    if (storage === 0) {
       words[types + (type & TYPE_MASK)]! -= 1;
       words[base + TYPE] = 0;
       mbuf.free(m);
       return next;
     }
-    const kind = words[base + ext + EXT_TYPE]! & 0xff;
-    if ((flags & noFreeFlag) === 0 && words[base + SHARED] === 0) {
-      if (kind === EXT_PACKET) {
-        words[types + (type & TYPE_MASK)]! -= 1;
-        words[base + TYPE] = 0;
-        if (level !== UNCHECKED) checkFreedPacket(words, m, ext, level);
-        packet.free(m);
-        return next;
-      }
-      if (kind === EXT_CLUSTER) {
-        const buf = words[base + ext + BUF]! as Address;
-        words[types + (type & TYPE_MASK)]! -= 1;
-        words[base + TYPE] = 0;
-        cluster.free(buf);
-        mbuf.free(m);
-        return next;
-      }
+    if (
+      storage === M_EXT &&
+      words[base + SHARED] === 0 &&
+      (words[base + ext + EXT_TYPE]! & 0xff) === EXT_PACKET
+    ) {
+      words[types + (type & TYPE_MASK)]! -= 1;
+      words[base + TYPE] = 0;
+      if (checked) checkFreedPacket(words, m, ext, level);
+      packet.free(m);
+      return next;
     }
-    if ((flags & noFreeFlag) === 0 && isClusterType(kind) && words[base + SHARED] !== 0) {
+    releaseOther(m, types + (type & TYPE_MASK));
+    return next;
+  }
+
+  /**
+   * `release` of everything but plain mbufs and unshared packets; a function of its own so that
+   * `release` stays below V8's inlining limit. `statistic` is the word of m's type.
+   */
+  function releaseOther(m: Address, statistic: number): void {
+    const base = m >> 2;
+    const kind = words[base + ext + EXT_TYPE]! & 0xff;
+    if ((words[base + FLAGS]! & noFreeFlag) !== 0 || !isClusterType(kind)) {
+      freeSlow(mbufs, m, statistic);
+    } else if (words[base + SHARED] !== 0) {
       // A cluster that was shared at some time: one atomic.
       const holder = words[base + ext + HOLDER]! as Address;
-      words[types + (type & TYPE_MASK)]! -= 1;
+      words[statistic]! -= 1;
       words[base + TYPE] = 0; // before the drop: afterwards a holder is not ours to write
       const slot = dropReference(mbufs, holder, m);
       if (slot !== 0) finishLast(mbufs, slot);
       else if (holder !== m) mbuf.free(m);
-      else words[statistics + PARKED]! += 1;
-      return next;
+      else words[parked]! += 1;
+    } else if (kind === EXT_CLUSTER) {
+      const buf = words[base + ext + BUF]! as Address;
+      words[statistic]! -= 1;
+      words[base + TYPE] = 0;
+      cluster.free(buf);
+      mbuf.free(m);
+    } else {
+      freeSlow(mbufs, m, statistic);
     }
-    freeSlow(mbufs, m, types + (type & TYPE_MASK));
-    return next;
   }
 
   function free(m: Address): Address {
@@ -105,7 +119,7 @@ export function createFree(mbufs: MbufCore): {
   }
 
   function freem(m: Address): void {
-    if (level !== UNCHECKED && m !== NULL) mbufs.checkChain('m_freem', m);
+    if (checked && m !== NULL) mbufs.checkChain('m_freem', m);
     // Ends, also for a loop: the second visit of an mbuf finds it freed.
     for (let at = m; at !== NULL; at = release(at));
     if (callbackErrors.length > 0) throwCallbackError(mbufs);

@@ -57,14 +57,17 @@ export function createCacheOperations(uma: Uma): CacheOperations {
     const count = words[cache + ALLOC_COUNT]!;
     if (count === 0) return allocSlow(uma, cache, flags, argument);
     if (((words[cache + FEATURES]! & ALLOC_FEATURES) | (flags & ZERO)) !== 0) {
-      if (((words[cache + FEATURES]! & ALLOC_FEATURES) | (flags & ZERO)) === CTOR) {
-        return allocConstructed(cache, flags, argument);
-      }
-      return allocWithFeatures(uma, cache, flags, argument);
+      return allocLonger(cache, flags, argument);
     }
     words[cache + ALLOC_COUNT] = count - 1;
     longs[(cache + ALLOCS) >> 1]! += 1n;
     return words[(words[cache + ALLOC_BUCKET]! + count + LAST) | 0]! as Address;
+  }
+
+  function allocLonger(cache: number, flags: number, argument: number): Address {
+    const features = (words[cache + FEATURES]! & ALLOC_FEATURES) | (flags & ZERO);
+    if (features === CTOR) return allocConstructed(cache, flags, argument);
+    return allocWithFeatures(uma, cache, flags, argument);
   }
 
   function free(cache: number, item: number, argument: number): void {
