@@ -64,13 +64,16 @@ export function createGet(view: AllocatorView): {
   const types = statistics + TYPES;
   const drops = (statistics + DROPS) >> 1;
 
+  /** m_drops: an allocation failed. */
+  function dropped(): Address {
+    longs[drops]! += 1n;
+    return NULL;
+  }
+
   function get(how: number, type: number): Address {
     if (type <= 0) throw noType(type);
     const m = mbuf.alloc(how & ~M_ZERO);
-    if (m === NULL) {
-      longs[drops]! += 1n;
-      return NULL;
-    }
+    if (m === NULL) return dropped();
     words[types + (type & TYPE_MASK)]! += 1;
     initMbuf(words, m, type, 0);
     words[(m >> 2) + DATA] = m + dat;
@@ -80,10 +83,7 @@ export function createGet(view: AllocatorView): {
   function gethdr(how: number, type: number): Address {
     if (type <= 0) throw noType(type);
     const m = mbuf.alloc(how & ~M_ZERO);
-    if (m === NULL) {
-      longs[drops]! += 1n;
-      return NULL;
-    }
+    if (m === NULL) return dropped();
     words[types + (type & TYPE_MASK)]! += 1;
     initMbuf(words, m, type, M_PKTHDR);
     initPacketHeader(words, (m >> 2) + pkthdr);
@@ -94,10 +94,7 @@ export function createGet(view: AllocatorView): {
   function getPacket(how: number, type: number, flags: number): Address {
     if (type <= 0) throw noType(type);
     const m = packet.alloc(how & ~M_ZERO);
-    if (m === NULL) {
-      longs[drops]! += 1n;
-      return NULL;
-    }
+    if (m === NULL) return dropped();
     if (level !== UNCHECKED) checkFreshPacket(words, m, ext, level);
     words[types + (type & TYPE_MASK)]! += 1;
     initMbuf(words, m, type, flags | M_EXT);

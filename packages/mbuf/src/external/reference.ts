@@ -79,10 +79,7 @@ export function shareStorage(
     shareExtref(words, ext, n, m);
   } else {
     const count = (holder >> 2) + ext + COUNT;
-    if (words[from + SHARED] === 0) {
-      words[from + SHARED] = 1;
-      refcountInit(words, count, 1);
-    }
+    if (words[from + SHARED] === 0) firstShare(words, from, count);
     refcountAdd(words, count);
     words[target + HOLDER] = holder;
   }
@@ -91,6 +88,12 @@ export function shareStorage(
   words[target + BUF] = words[source + BUF]!;
   words[target + SIZE] = words[source + SIZE]!;
   words[target + EXT_TYPE] = type & ~EMBREF;
+}
+
+/** The mbuf at word index `from` is the holder and only user of its storage: no race. */
+function firstShare(words: Int32Array<SharedArrayBuffer>, from: number, count: number): void {
+  words[from + SHARED] = 1;
+  refcountInit(words, count, 1);
 }
 
 /** EXT_EXTREF: the count is in caller memory, and every user has all of the record. */
