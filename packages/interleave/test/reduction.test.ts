@@ -61,14 +61,25 @@ function ends(
 const dfs = (): Strategy => new BoundedSearch(Infinity);
 const dpor = (n: number): Strategy => new PartialOrderSearch(n);
 
-const KINDS = ['load', 'store', 'add', 'cas', 'exchange', 'wait', 'timed', 'notify', 'if'] as const;
+const KINDS = [
+  'load',
+  'store',
+  'add',
+  'cas',
+  'exchange',
+  'own',
+  'wait',
+  'timed',
+  'notify',
+  'if',
+] as const;
 
-/** A random program over two words: two or three CPUs of two to four operations. */
+/** A random program over two words and a plain one for each CPU: two or three CPUs of two to four operations. */
 function program(seed: number): Scenario<Context> {
   const random = new Random(seed);
   const cpus = 2 + random.below(2);
   const length = cpus === 2 ? 4 : 2;
-  const kinds = seed % 3 === 0 ? KINDS : KINDS.slice(0, 5);
+  const kinds = seed % 3 === 0 ? KINDS : KINDS.slice(0, 6);
   const scripts = Array.from({ length: cpus }, (_, c) => {
     const steps = Array.from({ length: 1 + random.below(length) }, () => ({
       kind: kinds[random.below(kinds.length)] as (typeof KINDS)[number],
@@ -85,7 +96,11 @@ function program(seed: number): Scenario<Context> {
         else if (kind === 'add') mine.push(yield op.add(at, m, index, value));
         else if (kind === 'cas') mine.push(yield op.compareExchange(at, m, index, value, other));
         else if (kind === 'exchange') mine.push(yield op.exchange(at, m, index, value));
-        else if (kind === 'wait') mine.push(yield op.wait(at, m, index, value));
+        else if (kind === 'own') {
+          // Runs on behind the atomic before it, in the same step.
+          if (value > 0) yield op.write(at, m, 2 + c, value);
+          else mine.push(yield op.read(at, m, 2 + c));
+        } else if (kind === 'wait') mine.push(yield op.wait(at, m, index, value));
         else if (kind === 'timed') mine.push(yield op.wait(at, m, index, value, 10));
         else if (kind === 'notify') mine.push(yield op.notify(at, m, index, 1 + other));
         else if ((yield op.load(at, m, index)) === value) yield op.store(`${at}!`, m, 1 - index, 1);
@@ -94,7 +109,7 @@ function program(seed: number): Scenario<Context> {
   });
   return {
     setup: () => ({
-      m: new Int32Array(new SharedArrayBuffer(8)),
+      m: new Int32Array(new SharedArrayBuffer(20)),
       seen: scripts.map(() => []),
     }),
     cpus: Object.fromEntries(scripts.map((script, c) => [`cpu${c}`, script])),

@@ -355,7 +355,10 @@ export class Machine {
       failed = true;
       result = error;
     }
+    // What runs on behind the granted op is plain: race-free accesses, or the detector says so.
+    const { stepWrote } = this;
     this.resume(c, result, failed);
+    this.stepWrote = stepWrote;
     if (spinsOut) {
       // It has read whatever its loop looks at.
       this.stepAddress = 0;
