@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { M_NOWAIT } from '@umbuf/uma';
 import { CapturePipeline, type CaptureReport, type PipelineOptions } from '@umbuf/workload';
 
 /** Sources of another package's tests, which this project must not compile. */
@@ -164,4 +165,58 @@ describe(`synthetic captures of seeds ${first} to ${last}`, () => {
       }
     },
   );
+});
+
+describe('memory', () => {
+  test.each([
+    { cpus: 1, mib: 2.75 },
+    { cpus: 2, mib: 2.75 },
+    { cpus: 4, mib: 3 },
+  ])('an arena that is full most of the time changes no fact: %o', async ({ cpus, mib }) => {
+    const bytes = rawCapture(conversations(1, 60));
+    const path = save('conversations.pcap', bytes);
+    const pipeline = await boot({ cpus, arenaBytes: mib * 2 ** 20 });
+    const report = await pipeline.run(path);
+    expect(report.facts).toEqual(referenceFacts('conversations.pcap', bytes));
+    expect(report.zones.reduce((sum, zone) => sum + zone.fails, 0)).toBeGreaterThan(0);
+  });
+
+  test.each([1, 4])('fragments that fill the arena for good are an error, %i CPUs', async (cpus) => {
+    // 4000 last fragments of as many datagrams: each holds a cluster until the end of the file.
+    const fragments = Array.from({ length: 4000 }, (_, index) => {
+      const packet = Buffer.alloc(1400);
+      packet.writeUInt32BE(0x45000578, 0);
+      packet.writeUInt32BE(((index % 65536) << 16) | 100, 4);
+      packet[9] = 17;
+      return packet;
+    });
+    const path = save('incomplete.pcap', rawCapture(fragments));
+    const small = await boot({ cpus, arenaBytes: 6 * 2 ** 20, memoryMs: 300 });
+    await expect(small.run(path, 'given.pcap')).rejects.toMatchObject({
+      name: 'PipelineError',
+      message: expect.stringMatching(/^given\.pcap: the arena of 6 MiB has been exhausted for 300 ms/),
+    });
+    const large = await boot({ cpus, arenaBytes: 32 * 2 ** 20, memoryMs: 300 });
+    const report = await large.run(path);
+    expect(report.incomplete).toBe(4000);
+    expect(report.facts['ipv4.fragments']).toBe(4000);
+  });
+
+  test('an mbuf that is left over is an error, and no longer when it was freed', async () => {
+    const pipeline = await boot({ cpus: 2 });
+    const path = join(folder, shipped.at(-1)!);
+    const lost = pipeline.mbufs.gethdr(M_NOWAIT, 1);
+    await expect(pipeline.run(path)).rejects.toMatchObject({
+      name: 'PipelineError',
+      message: expect.stringContaining('zone mbuf: live items: 1, should be 0'),
+    });
+    pipeline.mbufs.freem(lost);
+    expect((await pipeline.run(path)).facts).toEqual(shippedFacts(shipped.at(-1)!));
+  });
+});
+
+test('a CPU that no other one serves gives up after its bound', async () => {
+  const pipeline = await boot({ cpus: 2, stallMs: 0 });
+  const path = save('idle.pcap', rawCapture(conversations(2, 60)));
+  await expect(pipeline.run(path)).rejects.toThrow(/for 0 ms/);
 });

@@ -14,7 +14,7 @@ verify checksums, reassemble fragments and put TCP streams in order, a tap holds
   --cpus N         worker threads (2)
   --level LEVEL    none, checks or invariants (none)
   --preset NAME    freebsd or netbsd (freebsd): sizes and flags of mbufs
-  --memory MIB     size of the arena (by the largest file)
+  --memory MIB     size of the arena, 8 to 2047 (by the largest file)
   --json           one JSON array on stdout, an object per file; all else on stderr
 
 Exit code 0: done; a last record cut off by the end of the file is reported and not counted.

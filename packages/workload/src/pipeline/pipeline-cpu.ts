@@ -6,13 +6,16 @@
  * reaches its bound throws PipelineError, which the task turns into the abort word; every other
  * wait sees that word within one slice and ends with StoppedError.
  *
- * A CPU stays entered through its waits (leaving would queue a microtask each time), so a slice is
- * far shorter than `reclaim` waits for an answer, and each ends with a checkpoint.
+ * Sleep comes in slices, each followed by a checkpoint. While some CPU is short of memory the
+ * others leave before they sleep, so that it can drain their caches at once; otherwise they stay
+ * entered, because entering again queues a microtask that cannot run before the task ends.
  */
 
 import {
   checkpoint,
   type Cpu,
+  enterCpu,
+  leaveCpu,
   ringPushMany,
   ringWaitNotEmpty,
   ringWaitNotFull,
@@ -80,7 +83,9 @@ export class PipelineCpu {
         if (open === undefined) return;
         idleSince ||= performance.now();
         this.#watch(idleSince, `the ${open.name} got nothing to do`);
-        if (open.input !== 0) ringWaitNotEmpty(this.words, open.input, SLICE_MS);
+        this.#sleep(() => {
+          if (open.input !== 0) ringWaitNotEmpty(this.words, open.input, SLICE_MS);
+        });
       }
       checkpoint(this.cpu);
     }
@@ -100,8 +105,7 @@ export class PipelineCpu {
     const since = performance.now();
     while (ringPushMany(words, ring, own, 0, MESSAGE_WORDS) === 0) {
       this.#watch(since, `the ring for frame ${frame} stayed full`);
-      if (!this.#pollOthers()) ringWaitNotFull(words, ring, SLICE_MS);
-      checkpoint(this.cpu);
+      if (!this.#pollOthers()) this.#sleep(() => ringWaitNotFull(words, ring, SLICE_MS));
     }
   }
 
@@ -113,8 +117,7 @@ export class PipelineCpu {
     const since = performance.now();
     for (let seen = Atomics.load(words, word); seen < frame; seen = Atomics.load(words, word)) {
       this.#watch(since, `protocol CPU ${protocol} did not come to the fragment at frame ${frame}`);
-      if (!this.#pollOthers()) Atomics.wait(words, word, seen, SLICE_MS);
-      checkpoint(this.cpu);
+      if (!this.#pollOthers()) this.#sleep(() => Atomics.wait(words, word, seen, SLICE_MS));
     }
   }
 
@@ -141,12 +144,20 @@ export class PipelineCpu {
         if (result !== failed) return result;
         if (now - since > this.patience.memoryMs) throw this.#exhausted();
         if (Atomics.load(words, abortWord(this.control)) !== 0) throw new StoppedError('stopped');
-        if (!moved) Atomics.wait(words, abortWord(this.control), 0, SLICE_MS);
-        checkpoint(this.cpu);
+        if (!moved) this.#sleep(() => Atomics.wait(words, abortWord(this.control), 0, SLICE_MS));
       }
     } finally {
       Atomics.sub(words, shortage, 1);
     }
+  }
+
+  #sleep(nap: () => unknown): void {
+    const { cpu, words } = this;
+    const short = Atomics.load(words, shortageWord(this.control)) !== 0;
+    if (short) leaveCpu(cpu);
+    nap();
+    if (short) enterCpu(cpu);
+    checkpoint(cpu);
   }
 
   /** One turn of every role that is not waiting itself; whether any did something. */
@@ -175,9 +186,9 @@ export class PipelineCpu {
       .map((zone) => `${zone.statistics().live} of ${zone.name}`)
       .join(', ');
     return new PipelineError(
-      `the arena of ${arena.bytes.length >> 20} MiB has been exhausted for ` +
+      `the arena of ${arena.bytes.length / 2 ** 20} MiB has been exhausted for ` +
         `${this.patience.memoryMs} ms (in use: ${inUse}). Fragments of incomplete datagrams and ` +
-        'TCP segments behind holes are held until the end of the capture',
+        'TCP segments behind holes are held to the end of the capture: it needs a larger arena',
     );
   }
 }

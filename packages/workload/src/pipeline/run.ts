@@ -57,14 +57,15 @@ const STALL_MS = 30_000;
 const BYTES_PER_FILE_BYTE = 16;
 
 export class CapturePipeline {
+  /** The mbufs of the arena as the main thread's CPU sees them. */
+  readonly mbufs: Mbufs;
   readonly #machine: Machine;
-  readonly #mbufs: Mbufs;
   readonly #control: PipelineControl;
   readonly #options: PipelineOptions;
 
   private constructor(machine: Machine, mbufs: Mbufs, options: PipelineOptions) {
+    this.mbufs = mbufs;
     this.#machine = machine;
-    this.#mbufs = mbufs;
     this.#options = options;
     this.#control = createPipelineControl(mbufs.cpu, protocolCount(options.cpus));
   }
@@ -94,7 +95,7 @@ export class CapturePipeline {
    * @throws PipelineError where it could not finish, or something was left over; shut it down.
    */
   async run(path: string, file: string = path): Promise<CaptureReport> {
-    resetPipelineControl(this.#mbufs.words, this.#control);
+    resetPipelineControl(this.mbufs.words, this.#control);
     const from = performance.now();
     const results = await this.#runTasks(path, file);
     const seconds = (performance.now() - from) / 1000;
@@ -115,7 +116,7 @@ export class CapturePipeline {
       incomplete: sum(protocols.map(({ incomplete }) => incomplete)),
       copies: tap.copies,
       held: tap.held,
-      zones: allZoneStatistics(this.#mbufs.uma).filter(({ name }) => name.startsWith('mbuf')),
+      zones: allZoneStatistics(this.mbufs.uma).filter(({ name }) => name.startsWith('mbuf')),
     };
   }
 
@@ -148,7 +149,7 @@ export class CapturePipeline {
 
   /** All CPUs are parked: no mbuf may be left, and every invariant holds. */
   #check(file: string): void {
-    const violations = [...checkMbufs(this.#mbufs, []), ...fsck(this.#mbufs.uma).violations];
+    const violations = [...checkMbufs(this.mbufs, []), ...fsck(this.mbufs.uma).violations];
     if (violations.length === 0) return;
     throw new PipelineError(`${file}: after the last frame: ${violations.join('; ')}`);
   }
