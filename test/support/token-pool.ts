@@ -165,10 +165,14 @@ function claimTokens(cpu: Cpu, pool: TokenPool, target: number, seen: number): b
       words[part + TAIL] = 0;
       words[part + COUNT] = 0;
     }
-    Atomics.store(words, state, seen);
-    Atomics.notify(words, state);
   }
   // end
+  if (won) {
+    // straight: who dies before the store leaves a claim behind that has moved everything
+    Atomics.store(words, state, seen);
+    Atomics.notify(words, state);
+    // end
+  }
   unlockMutex(cpu, base + LOCK);
   return won;
 }
