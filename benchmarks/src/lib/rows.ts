@@ -43,6 +43,22 @@ export const ROWS: readonly Row[] = [
   row('invariants', DEBUG, null, null, 'a packet, getcl and free, at level invariants', true),
 ];
 
-export const VERSUS: readonly Row[] = [];
+const ALLOCATORS = 'versus/allocators.js';
+const CHAINS = 'versus/chains.js';
+/** Node 24 made Buffer.allocUnsafe more than twice as fast as Node 20's. */
+const UNSAFE = Number.parseInt(process.versions.node, 10) >= 24 ? 1 / 10 : 1 / 25;
+
+/** Against npm peers, with --versus: the ratio is our time by theirs. */
+export const VERSUS: readonly Row[] = [
+  row('versus.buffer.allocUnsafe', ALLOCATORS, UNSAFE, UNSAFE, 'the pair, items of 2048 bytes'),
+  row('versus.uint8array', ALLOCATORS, 1 / 100, 1 / 100, 'the pair, items of 2048 bytes'),
+  row('versus.malloc.lifo', ALLOCATORS, 0.333, 0.333, 'alloc and free of one item'),
+  row('versus.malloc.batch', ALLOCATORS, 1 / 40, 1 / 40, '128 alloc, 128 free'),
+  row('versus.malloc.random', ALLOCATORS, 1 / 1000, 1 / 1000, '4096 live, a random one at a time'),
+  row('versus.pool', ALLOCATORS, null, null, 'the pair; a pool cannot be shared by threads'),
+  row('versus.bl.chain', CHAINS, 1 / 5, 1 / 5, 'chain of four: build, share, consume, drop'),
+  row('versus.uint8arraylist.share', CHAINS, 1, 1, 'share a chain of four, drop the share'),
+  row('versus.uint8arraylist.read', CHAINS, 1, 1, 'read 5600 bytes of a chain of four'),
+];
 
 export const ALL_ROWS: readonly Row[] = [...ROWS, ...VERSUS];
