@@ -17,11 +17,12 @@ export interface Machine {
 /** Milliseconds of search for each check; `UMBUF_EXPLORE_BUDGET_MS` gives it more (nightly). */
 export const BUDGET_MS: number = Number(process.env['UMBUF_EXPLORE_BUDGET_MS'] ?? 2000);
 
-/** An arena without WebAssembly, its words, and the CPUs of all its numbers. */
+/** An arena without WebAssembly, its words, and the CPUs of its first `claimed` numbers. */
 export function machine(
   words: ArenaWords,
   options: Partial<ArenaOptions> = {},
   cpuOptions: readonly CpuOptions[] = [],
+  claimed: number = options.cpus ?? 2,
 ): Machine {
   const arena = Arena.create({
     bytes: 65536,
@@ -31,7 +32,7 @@ export function machine(
   });
   words.placeArena(arena);
   const cpus: Cpu[] = [];
-  for (let number = 0; number < arena.cpus; number++) {
+  for (let number = 0; number < claimed; number++) {
     cpus.push(claimCpu(arena, { number, manualLeave: true, ...cpuOptions[number] }));
   }
   return { arena, cpus, scratch: (arena.pages - 1) << 10 };
