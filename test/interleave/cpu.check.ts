@@ -150,8 +150,7 @@ check(
       c.found[0]! >= 1 &&
       c.found[1]! >= 1,
     reachable: {
-      'both posted': (c) =>
-        Atomics.load(c.arena.words, c.arena.cpuTable + C.posted.at) === 2,
+      'both posted': (c) => Atomics.load(c.arena.words, c.arena.cpuTable + C.posted.at) === 2,
       'both claimed': (c) =>
         statistic(c, C.claims.at, 1) === 1n && statistic(c, C.claims.at, 2) === 1n,
     },

@@ -118,8 +118,7 @@ check(
     final: (c) => c.got[1] === 1 && isWhole(c, c.got[0] === 1 ? 2 : 1),
     reachable: {
       'it gave up': (c) => c.got[0] === SleepFailure.timeout && timeouts(c) === 1n,
-      'it registered and was granted': (c) =>
-        c.got[0] === 1 && c.got[1] === 1 && slept(c) === 2n,
+      'it registered and was granted': (c) => c.got[0] === 1 && c.got[1] === 1 && slept(c) === 2n,
     },
     words: timed.lookup,
   },

@@ -10,7 +10,7 @@ import { BUDGET_MS } from './support/arena.ts';
 import { alloc, free, isClean, leave, type ZoneMachine, zoneMachine } from './support/uma.ts';
 import { ArenaWords } from './support/words.ts';
 
-const LARGE = defineZone({ name: 'large', size: 4104 });
+const LARGE = defineZone({ name: 'large', size: 8128 });
 /** Sixteen to a bucket, three to a slab. */
 const SMALL = defineZone({ name: 'small', size: 1024 });
 

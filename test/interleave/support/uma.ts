@@ -1,5 +1,5 @@
 /** Zones for checks: an arena with UMA attached on every virtual CPU, and one more that inspects. */
-import { type ArenaOptions, leaveCpu } from '@umbuf/memory';
+import { type Arena, type ArenaOptions, leaveCpu } from '@umbuf/memory';
 import {
   CacheRecord,
   type FsckReport,
@@ -23,10 +23,18 @@ import type { ArenaWords } from './words.ts';
 
 const inspector: typeof import('./inspect.ts').inspector = makeInspector;
 
+/** fsck by ordinary code, behind the end of a run. */
+export type Inspect = () => FsckReport;
+
+/** An inspector of `arena` on CPU `number`; to be made when all zones are. */
+export function inspect(arena: Arena, number: number): Inspect {
+  return inspector(arena.memory as SharedArrayBuffer, number);
+}
+
 export interface ZoneMachine extends Machine {
   /** The same zone, as each virtual CPU opened it. */
   readonly zones: readonly Zone[];
-  readonly inspect: () => FsckReport;
+  readonly inspect: Inspect;
 }
 
 /** `cpus` virtual CPUs that all have `definition` open and are idle; its keg has no slab. */
@@ -36,7 +44,7 @@ export function zoneMachine(
   definition: ZoneDefinition,
   options: Partial<ArenaOptions> = {},
 ): ZoneMachine {
-  const made = machine(words, { bytes: 196_608, ...options, cpus: cpus + 1 }, [], cpus);
+  const made = machine(words, { bytes: 262_144, ...options, cpus: cpus + 1 }, [], cpus);
   const zones: Zone[] = [];
   for (const cpu of made.cpus) {
     const uma = Uma.attach(cpu);
@@ -48,7 +56,7 @@ export function zoneMachine(
     leaveCpu(cpu);
   }
   placeZones(words, zones[0]!.uma);
-  return { ...made, zones, inspect: inspector(made.arena.memory as SharedArrayBuffer, cpus) };
+  return { ...made, zones, inspect: inspect(made.arena, cpus) };
 }
 
 /** Declares the root, every zone with its caches and queues, and every keg. */
@@ -102,4 +110,3 @@ export function isClean(made: ZoneMachine, live: number): boolean {
   if (found !== live) throw new Error(`${found} items live, ${live} expected`);
   return true;
 }
-
