@@ -9,7 +9,7 @@
  * - it is set by `addReference`, in both mbufs, and by every EXTREF and RXRING attach;
  * - it is cleared by attach, when a packet goes back to its zone, and by the holder's owner that has loaded 1;
  * - while it is clear, its mbuf is the holder and only user, and nobody reads the count.
- * The first share stores 1 and adds; nobody else can know the storage then, so the store is no race.
+ * The first share stores 2; nobody else can know the storage then, so the store is no race.
  *
  * Why each drop is right: only who holds a reference can add one, so a count of 1 is final. The
  * release is one fetch-and-subtract (SeqCst): exactly one user sees the last reference go, and it
@@ -80,7 +80,7 @@ export function shareStorage(
   } else {
     const count = (holder >> 2) + ext + COUNT;
     if (words[from + SHARED] === 0) firstShare(words, from, count);
-    refcountAdd(words, count);
+    else refcountAdd(words, count);
     words[target + HOLDER] = holder;
   }
   words[to + SHARED] = 1;
@@ -90,10 +90,13 @@ export function shareStorage(
   words[target + EXT_TYPE] = type & ~EMBREF;
 }
 
-/** The mbuf at word index `from` is the holder and only user of its storage: no race. */
+/**
+ * The second reference: the mbuf at word index `from` is the holder and only user of its storage, so
+ * the count starts with both.
+ */
 function firstShare(words: Int32Array<SharedArrayBuffer>, from: number, count: number): void {
+  refcountInit(words, count, 2);
   words[from + SHARED] = 1;
-  refcountInit(words, count, 1);
 }
 
 /** EXT_EXTREF: the count is in caller memory, and every user has all of the record. */
