@@ -149,19 +149,17 @@ describe(`synthetic captures of seeds ${first} to ${last}`, () => {
     expect(total(reports, ({ handedOver }) => handedOver) > 0).toBe(options.cpus > 2);
   });
 
-  test.each([1, 2, 3])(
-    'a capture of 150 conversations at once, seed %i, has them whoever completes what',
+  test.each([1, 2])(
+    'a capture of 100 conversations at once, seed %i, has them whoever completes what',
     async (seed) => {
-      const bytes = rawCapture(conversations(seed, 150));
+      const bytes = rawCapture(conversations(seed, 100));
       const path = save(`conversations-${seed}.pcap`, bytes);
       const wanted = referenceFacts(`conversations-${seed}.pcap`, bytes);
       for (const cpus of [1, 4, 8]) {
         const pipeline = await boot({ cpus });
-        for (let round = 0; round < 2; round++) {
-          const report = await pipeline.run(path);
-          expect(report.facts).toEqual(wanted);
-          if (cpus > 2) expect(report.handedOver).toBeGreaterThan(50);
-        }
+        const report = await pipeline.run(path);
+        expect(report.facts).toEqual(wanted);
+        if (cpus > 2) expect(report.handedOver).toBeGreaterThan(50);
       }
     },
   );

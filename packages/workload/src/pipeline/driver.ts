@@ -40,6 +40,8 @@ export class Driver implements Role {
   readonly #steering: Steering;
   readonly #linkTypes = new Set<number>();
   #cursor: PacketCursor | undefined;
+  /** The file as a plain byte array: views of a Buffer cost several times as much. */
+  #bytes: Uint8Array = new Uint8Array(0);
   #failure: DriverResult['failure'] = null;
 
   /** A file that cannot be opened is a result, not an exception: the others must end too. */
@@ -49,6 +51,8 @@ export class Driver implements Role {
     this.#steering = new Steering(cpu.control.protocols);
     try {
       this.#cursor = openCaptureFile(path);
+      const { buffer, byteOffset, length } = this.#cursor.bytes;
+      this.#bytes = new Uint8Array(buffer, byteOffset, length);
     } catch (error) {
       this.#fail(error);
     }
@@ -82,13 +86,13 @@ export class Driver implements Role {
   }
 
   #forward(cursor: PacketCursor): void {
-    const { bytes, dataOffset, capturedLength, linkType, packets: frame } = cursor;
+    const { dataOffset, capturedLength, linkType, packets: frame } = cursor;
     this.#linkTypes.add(linkType);
-    const chain = this.#receive(bytes, dataOffset, capturedLength, frame);
+    const chain = this.#receive(dataOffset, capturedLength, frame);
     this.#tap(chain, capturedLength, frame);
     const { control } = this.#cpu;
     const steering = this.#steering;
-    const target = steering.steerFrame(linkType, bytes, dataOffset, capturedLength);
+    const target = steering.steerFrame(linkType, this.#bytes, dataOffset, capturedLength);
     const { fragment } = steering;
     this.#cpu.send(protocolRing(control, target), chain, frame, linkType, Kind.frame);
     if (!fragment) return;
@@ -98,7 +102,8 @@ export class Driver implements Role {
     }
   }
 
-  #receive(bytes: Uint8Array, offset: number, length: number, frame: number): Address {
+  #receive(offset: number, length: number, frame: number): Address {
+    const bytes = this.#bytes;
     const chain = this.#frames.receive(bytes, offset, length, frame);
     if (chain !== NULL) return chain;
     return this.#cpu.retry<Address>(NULL, () => this.#frames.receive(bytes, offset, length, frame));
