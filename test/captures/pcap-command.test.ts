@@ -125,5 +125,7 @@ test.concurrent('words that are off are exit 2, with what is wrong with them', a
     code: 2,
     stderr: 'umbuf pcap: --cpus: 0 is not from 1 to 64\n',
   });
-  expect((await pcap(path, '--level', 'some')).stderr).toContain('none of none, checks, invariants');
+  expect((await pcap(path, '--level', 'some')).stderr).toContain(
+    'none of none, checks, invariants',
+  );
 });

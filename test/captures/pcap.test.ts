@@ -51,7 +51,9 @@ async function boot(options: Partial<PipelineOptions>): Promise<CapturePipeline>
 }
 
 function shippedFacts(name: string): unknown {
-  return JSON.parse(readFileSync(join(folder, name.replace(/\.pcap(ng)?$/, '.facts.json')), 'utf8'));
+  return JSON.parse(
+    readFileSync(join(folder, name.replace(/\.pcap(ng)?$/, '.facts.json')), 'utf8'),
+  );
 }
 
 function save(name: string, bytes: Uint8Array): string {
@@ -165,6 +167,36 @@ describe(`synthetic captures of seeds ${first} to ${last}`, () => {
   );
 });
 
+test('damaged captures give the same facts, or the same error, with 1 and with 4 CPUs', async () => {
+  const one = await boot({ cpus: 1 });
+  const four = await boot({ cpus: 4 });
+  const outcomeOf = (pipeline: CapturePipeline, path: string) =>
+    pipeline.run(path).then(
+      ({ facts, unparsed, truncatedAt, incomplete }) => ({
+        facts,
+        unparsed,
+        truncatedAt,
+        incomplete,
+      }),
+      (error: Error) => `${error.name}: ${error.message}`,
+    );
+  let errors = 0;
+  for (let seed = first; seed <= last; seed++) {
+    const random = new Random(~seed);
+    const { file, bytes } = synthesizeCapture(seed);
+    for (let count = random.between(1, 20); count > 0; count--) {
+      bytes[random.below(bytes.length)] = random.below(256);
+    }
+    const path = save(`damaged-${file}`, bytes);
+    const outcome = await outcomeOf(one, path);
+    expect(await outcomeOf(four, path), `seed ${seed}`).toEqual(outcome);
+    if (typeof outcome !== 'string') continue;
+    expect(outcome, `seed ${seed}`).toMatch(/^CaptureError: .*: at byte \d+: /);
+    errors++;
+  }
+  expect(errors).toBeGreaterThan(0);
+});
+
 describe('memory', () => {
   test.each([
     { cpus: 1, mib: 2.75 },
@@ -179,26 +211,31 @@ describe('memory', () => {
     expect(report.zones.reduce((sum, zone) => sum + zone.fails, 0)).toBeGreaterThan(0);
   });
 
-  test.each([1, 4])('fragments that fill the arena for good are an error, %i CPUs', async (cpus) => {
-    // 4000 last fragments of as many datagrams: each holds a cluster until the end of the file.
-    const fragments = Array.from({ length: 4000 }, (_, index) => {
-      const packet = Buffer.alloc(1400);
-      packet.writeUInt32BE(0x45000578, 0);
-      packet.writeUInt32BE(((index % 65536) << 16) | 100, 4);
-      packet[9] = 17;
-      return packet;
-    });
-    const path = save('incomplete.pcap', rawCapture(fragments));
-    const small = await boot({ cpus, arenaBytes: 6 * 2 ** 20, memoryMs: 300 });
-    await expect(small.run(path, 'given.pcap')).rejects.toMatchObject({
-      name: 'PipelineError',
-      message: expect.stringMatching(/^given\.pcap: the arena of 6 MiB has been exhausted for 300 ms/),
-    });
-    const large = await boot({ cpus, arenaBytes: 32 * 2 ** 20, memoryMs: 300 });
-    const report = await large.run(path);
-    expect(report.incomplete).toBe(4000);
-    expect(report.facts['ipv4.fragments']).toBe(4000);
-  });
+  test.each([1, 4])(
+    'fragments that fill the arena for good are an error, %i CPUs',
+    async (cpus) => {
+      // 4000 last fragments of as many datagrams: each holds a cluster until the end of the file.
+      const fragments = Array.from({ length: 4000 }, (_, index) => {
+        const packet = Buffer.alloc(1400);
+        packet.writeUInt32BE(0x45000578, 0);
+        packet.writeUInt32BE(((index % 65536) << 16) | 100, 4);
+        packet[9] = 17;
+        return packet;
+      });
+      const path = save('incomplete.pcap', rawCapture(fragments));
+      const small = await boot({ cpus, arenaBytes: 6 * 2 ** 20, memoryMs: 300 });
+      await expect(small.run(path, 'given.pcap')).rejects.toMatchObject({
+        name: 'PipelineError',
+        message: expect.stringMatching(
+          /^given\.pcap: the arena of 6 MiB has been exhausted for 300 ms/,
+        ),
+      });
+      const large = await boot({ cpus, arenaBytes: 32 * 2 ** 20, memoryMs: 300 });
+      const report = await large.run(path);
+      expect(report.incomplete).toBe(4000);
+      expect(report.facts['ipv4.fragments']).toBe(4000);
+    },
+  );
 
   test('an mbuf that is left over is an error, and no longer when it was freed', async () => {
     const pipeline = await boot({ cpus: 2 });
