@@ -1,1 +1,3 @@
+/** `@umbuf/cli`: the umbuf command. It is run, not imported. */
+
 export {};

@@ -122,7 +122,8 @@ function checkStorage(
   const { words, ext } = mbufs;
   const parked = new Set<Address>();
   for (const { holder, type, buf, users } of storages.values()) {
-    const unshared = users.filter((m) => words[(m >> 2) + SHARED] === 0);
+    const unshared: Address[] = [];
+    for (const m of users) if (words[(m >> 2) + SHARED] === 0) unshared.push(m);
     if (unshared.length > 0 && (users.length > 1 || users[0] !== holder)) {
       violations.push(`storage ${buf}: mbuf ${unshared[0]} says unshared, holder ${holder}`);
     }
@@ -159,7 +160,8 @@ function checkCounters(
   };
   const ofType = (type: number): number => held.filter((storage) => storage.type === type).length;
   const packets = ofType(ExtType.EXT_PACKET);
-  const foreign = [...live].filter((m) => (words[(m >> 2) + FLAGS]! & noFreeFlag) !== 0).length;
+  let foreign = 0;
+  for (const m of live) if ((words[(m >> 2) + FLAGS]! & noFreeFlag) !== 0) foreign++;
   // RXRING holders that were freed are their ring's, whether they came from the zone or not.
   const rings = held.filter(
     (storage) => storage.type === ExtType.EXT_RXRING && parked.has(storage.holder),
