@@ -33,7 +33,10 @@ export interface CheckOptions {
   readonly spurious?: boolean;
   /** Which sleeper a notify wakes. Default 'fifo', as specified. */
   readonly notifyOrder?: 'fifo' | 'any';
-  /** CPUs that die: where V8 can stop a worker, or anywhere. Default 'none'. */
+  /**
+   * CPUs that die: where V8 can stop a worker (function entries, loop back edges, waits, and the
+   * entry of every Atomics call but notify, before its effect), or anywhere. Default 'none'.
+   */
   readonly crash?: 'none' | 'interrupt-points' | 'any';
   /** Deaths in a run, at most. Default 1. */
   readonly deaths?: number;

@@ -694,6 +694,25 @@ describe('crash', () => {
     const report = check('any', scenario(true, true), { ...crash, crash: 'any' });
     expect(kind(report), report.text()).toBe('final');
   });
+  test('an Atomics call is a place to die before its effect, plain accesses and notify are none', () => {
+    const ends = new Set<string>();
+    const program: Scenario<Int32Array> = {
+      setup: () => words(),
+      cpus: {
+        *a(m): Steps {
+          yield op.write('plain', m, 1, 1);
+          yield op.add('atomic', m, 0, 1);
+          yield op.write('plain again', m, 1, 2);
+          yield op.notify('notify', m, 0);
+          yield op.write('last', m, 1, 3);
+        },
+      },
+      final: (m, { dead }) =>
+        void ends.add(`${dead.length > 0 ? 'died' : 'lived'} ${m[0]} ${m[1]}`),
+    };
+    check('atomic', program, crash);
+    expect([...ends].sort()).toEqual(['died 0 1', 'lived 1 3']);
+  });
   test('finally does not run in a dead CPU', () => {
     let finals = 0;
     let deaths = 0;

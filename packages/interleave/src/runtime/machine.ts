@@ -205,7 +205,10 @@ export class Machine {
     return ready & ~this.spin.awaiting;
   }
 
-  /** CPUs that may die now (crash modes): at an interrupt point, or asleep, or about to wake. */
+  /**
+   * CPUs that may die now (crash modes): at an interrupt point (function entry, loop back edge,
+   * entry of an Atomics call), or asleep, or about to wake.
+   */
   mortal(): number {
     const { crash, deaths } = this.options;
     if (crash === 'none' || this.deaths >= deaths || this.outcome !== null) return 0;
@@ -216,7 +219,9 @@ export class Machine {
       const waits = status === ASLEEP || status === TIMED || op.kind === WAKE;
       // Later is the same as now, except for those who can be woken meanwhile.
       const arrived = c === this.last || this.steps === 0;
-      if (waits || (arrived && (op.kind === POINT || op.kind === WAIT || crash === 'any'))) {
+      // V8 also stops a worker at the entry of an Atomics call, before its effect; never at notify.
+      const stops = op.kind === POINT || op.kind <= WAIT_ASYNC;
+      if (waits || (arrived && (stops || crash === 'any'))) {
         mask |= 1 << c;
       }
     }
