@@ -221,9 +221,13 @@ describe.each(scenarios)('a CPU that %s', (_name, prepare) => {
     let deaths = 0;
     for (let point = 1; ; point++) {
       const world = makeWorld();
-      const { victim, last } = world;
+      const { limit, victim, last } = world;
       const act = prepare(world);
       const dead = diedAtAtomic(point, () => act(victim));
+      // The queue is whole for whoever takes the lock over, before any recovery.
+      markDead(last, victim.number, victim.incarnation);
+      reapCells(last, limit);
+      expect(checkLimit(last, limit, 8), `taken over at access ${point}`).toEqual([]);
       expect(recover(last, victim.number, victim.incarnation)).toBe('recovered');
       expectWhole(world, `died at access ${point}`);
       if (!dead) break;

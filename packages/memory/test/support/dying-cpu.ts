@@ -67,6 +67,7 @@ export function diedAtAtomic(point: number, operation: () => void, meanwhile?: M
   const real = realAtomics();
   let calls = 0;
   let elsewhere = false;
+  let dead = false;
   const wrap =
     (name: (typeof ATOMICS)[number]) =>
     (...args: unknown[]): unknown => {
@@ -78,13 +79,21 @@ export function diedAtAtomic(point: number, operation: () => void, meanwhile?: M
           elsewhere = false;
         }
         // Not only at the point: a thread that is gone does nothing in its catch blocks either.
-        if (calls >= point) throw new Death(`at atomic access ${point}, Atomics.${name}`);
+        if (calls >= point) {
+          dead = true;
+          throw new Death(`at atomic access ${point}, Atomics.${name}`);
+        }
       }
       return Reflect.apply(real[name], Atomics, args);
     };
   for (const name of ATOMICS) Reflect.set(Atomics, name, wrap(name));
   try {
-    return died(operation);
+    operation();
+    return dead;
+  } catch (error) {
+    // A finally block may have thrown something else over the death.
+    if (dead) return true;
+    throw error;
   } finally {
     for (const name of ATOMICS) Reflect.set(Atomics, name, real[name]);
   }
