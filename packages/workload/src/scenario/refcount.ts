@@ -142,7 +142,8 @@ function verify(cpu: ScenarioCpu, state: State, { chain, identity }: Held): void
   const { mbufs, bytes } = state;
   mbufs.copydata(chain, 0, PAYLOAD, bytes);
   for (let at = 0; at < PAYLOAD; at += 4) {
-    const word = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+    const word =
+      bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
     if (word === expected(identity, at)) continue;
     cpu.expect(
       false,
