@@ -83,7 +83,7 @@ function warn(file: string, report: CaptureReport): void {
 }
 
 /** The summary of one capture. */
-export function describeCapture(report: CaptureReport): string {
+function describeCapture(report: CaptureReport): string {
   const { facts, seconds } = report;
   const protocols = (['ip', 'tcp', 'udp', 'icmp', 'icmpv6'] as const).map((name) => [
     name,

@@ -4,6 +4,7 @@
  *
  * Order: what it sends to one protocol CPU is in order of frames, and a fragment that goes to one
  * is announced to all others by a fence, at its place among their frames (protocol.ts says why).
+ * The fragment is in its ring before any of its fences can be.
  */
 
 import { type Address, NULL } from '@umbuf/memory';
@@ -13,6 +14,7 @@ import { openCaptureFile } from '../capture/capture-file.ts';
 import type { PacketCursor } from '../capture/packet-cursor.ts';
 import { Kind, protocolRing, tapRing } from './control.ts';
 import { FrameMbufs } from './frame-mbufs.ts';
+import { Outbox } from './outbox.ts';
 import type { PipelineCpu, Role } from './pipeline-cpu.ts';
 import { Steering } from './steering.ts';
 
@@ -38,6 +40,8 @@ export class Driver implements Role {
   readonly #cpu: PipelineCpu;
   readonly #frames: FrameMbufs;
   readonly #steering: Steering;
+  readonly #protocols: readonly Outbox[];
+  readonly #tapped: Outbox;
   readonly #linkTypes = new Set<number>();
   #cursor: PacketCursor | undefined;
   /** The file as a plain byte array: views of a Buffer cost several times as much. */
@@ -48,7 +52,13 @@ export class Driver implements Role {
   constructor(cpu: PipelineCpu, path: string) {
     this.#cpu = cpu;
     this.#frames = new FrameMbufs(cpu.mbufs);
-    this.#steering = new Steering(cpu.control.protocols);
+    const { control } = cpu;
+    this.#steering = new Steering(control.protocols);
+    this.#protocols = Array.from(
+      { length: control.protocols },
+      (_, protocol) => new Outbox(cpu, protocolRing(control, protocol)),
+    );
+    this.#tapped = new Outbox(cpu, tapRing(control));
     try {
       this.#cursor = openCaptureFile(path);
       const { buffer, byteOffset, length } = this.#cursor.bytes;
@@ -71,6 +81,7 @@ export class Driver implements Role {
       this.#fail(error);
       this.#end();
     }
+    this.#flush();
     return true;
   }
 
@@ -90,15 +101,15 @@ export class Driver implements Role {
     this.#linkTypes.add(linkType);
     const chain = this.#receive(dataOffset, capturedLength, frame);
     this.#tap(chain, capturedLength, frame);
-    const { control } = this.#cpu;
     const steering = this.#steering;
     const target = steering.steerFrame(linkType, this.#bytes, dataOffset, capturedLength);
     const { fragment } = steering;
-    this.#cpu.send(protocolRing(control, target), chain, frame, linkType, Kind.frame);
+    const protocols = this.#protocols;
+    protocols[target]!.send(chain, frame, linkType, Kind.frame);
     if (!fragment) return;
-    for (let protocol = 0; protocol < control.protocols; protocol++) {
-      if (protocol === target) continue;
-      this.#cpu.send(protocolRing(control, protocol), NULL, frame, target, Kind.fence);
+    protocols[target]!.flush();
+    for (let protocol = 0; protocol < protocols.length; protocol++) {
+      if (protocol !== target) protocols[protocol]!.send(NULL, frame, target, Kind.fence);
     }
   }
 
@@ -106,28 +117,32 @@ export class Driver implements Role {
     const bytes = this.#bytes;
     const chain = this.#frames.receive(bytes, offset, length, frame);
     if (chain !== NULL) return chain;
+    this.#flush(); // what is held back here could be freed there
     return this.#cpu.retry<Address>(NULL, () => this.#frames.receive(bytes, offset, length, frame));
   }
 
   /** The tap's copy shares all external storage with the frame, which is read-only from here on. */
   #tap(chain: Address, length: number, frame: number): void {
     if (length === 0) return;
-    const { mbufs, control } = this.#cpu;
+    const { mbufs } = this.#cpu;
     let copy = mbufs.copypacket(chain, M_NOWAIT);
     if (copy === NULL) {
+      this.#flush();
       copy = this.#cpu.retry<Address>(NULL, () => mbufs.copypacket(chain, M_NOWAIT));
     }
     const sum = mbufs.checksumPartial(chain, 0, length);
-    this.#cpu.send(tapRing(control), copy, frame, sum, Kind.frame);
+    this.#tapped.send(copy, frame, sum, Kind.frame);
   }
 
   #end(): void {
-    const { control } = this.#cpu;
-    for (let protocol = 0; protocol < control.protocols; protocol++) {
-      this.#cpu.send(protocolRing(control, protocol), NULL, 0, 0, Kind.end);
-    }
-    this.#cpu.send(tapRing(control), NULL, 0, 0, Kind.end);
+    for (const protocol of this.#protocols) protocol.send(NULL, 0, 0, Kind.end);
+    this.#tapped.send(NULL, 0, 0, Kind.end);
     this.finished = true;
+  }
+
+  #flush(): void {
+    for (const protocol of this.#protocols) protocol.flush();
+    this.#tapped.flush();
   }
 
   /** Notes that the file or a record cannot be right; throws again what is something else. */

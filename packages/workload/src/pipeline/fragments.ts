@@ -44,6 +44,7 @@ export class Fragments {
   readonly #chains: MbufChains;
   readonly #datagrams: ReassemblyTable<Address>;
   readonly #steering: Steering;
+  readonly #message = new Int32Array(MESSAGE_WORDS);
   /** By peer: the message that came off its ring before its fence; frame 0: none. */
   readonly #early: readonly Int32Array[];
 
@@ -176,7 +177,11 @@ export class Fragments {
     mbufs.append(head, ipHeaderLength, header); // fits the room of a fresh mbuf
     this.#chains.join(head, chain);
     const detail = version | (protocol << 8) | (ipHeaderLength << 16);
-    this.#cpu.send(peerRing(control, number, owner), head, frame, detail, 0);
+    const message = this.#message;
+    message[CHAIN] = head;
+    message[FRAME] = frame;
+    message[DETAIL] = detail;
+    this.#cpu.push(peerRing(control, number, owner), message, MESSAGE_WORDS);
     this.handedOver++;
   }
 

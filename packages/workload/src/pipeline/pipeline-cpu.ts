@@ -22,13 +22,7 @@ import {
 } from '@umbuf/memory';
 import type { Mbufs } from '@umbuf/mbuf';
 import { reclaim } from '@umbuf/uma';
-import {
-  abortWord,
-  handledWord,
-  MESSAGE_WORDS,
-  type PipelineControl,
-  shortageWord,
-} from './control.ts';
+import { abortWord, handledWord, type PipelineControl, shortageWord } from './control.ts';
 import { PipelineError, StoppedError } from './errors.ts';
 
 /** What runs on a CPU. `busy` is the loop's: true while the role is inside `poll`. */
@@ -62,8 +56,6 @@ export class PipelineCpu {
   readonly control: PipelineControl;
   readonly patience: Patience;
   readonly roles: Role[] = [];
-  /** Reused by every `send`. */
-  readonly #message = new Int32Array(MESSAGE_WORDS);
 
   constructor(mbufs: Mbufs, control: PipelineControl, patience: Patience) {
     this.cpu = mbufs.cpu;
@@ -91,21 +83,18 @@ export class PipelineCpu {
     }
   }
 
-  /** Pushes a message, after waiting for room if need be. */
-  send(ring: number, chain: number, frame: number, detail: number, kind: number): void {
+  /** Pushes all of `count` words of whole messages, waiting for room as often as it takes. */
+  push(ring: number, messages: Int32Array, count: number): void {
     const { words } = this;
-    const message = this.#message;
-    message[0] = chain;
-    message[1] = frame;
-    message[2] = detail;
-    message[3] = kind;
-    if (ringPushMany(words, ring, message, 0, MESSAGE_WORDS) !== 0) return;
-    // A role polled in between may send too, through the same words.
-    const own = message.slice();
-    const since = performance.now();
-    while (ringPushMany(words, ring, own, 0, MESSAGE_WORDS) === 0) {
-      this.#watch(since, `the ring for frame ${frame} stayed full`);
+    let pushed = ringPushMany(words, ring, messages, 0, count);
+    if (pushed === count) return;
+    let since = performance.now();
+    while (pushed < count) {
+      this.#watch(since, 'a ring stayed full');
       if (!this.#pollOthers()) this.#sleep(() => ringWaitNotFull(words, ring, SLICE_MS));
+      const more = ringPushMany(words, ring, messages, pushed, count - pushed);
+      if (more > 0) since = performance.now();
+      pushed += more;
     }
   }
 
