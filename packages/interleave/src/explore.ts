@@ -13,7 +13,7 @@ import { minimise } from './search/minimise.ts';
 import { type Phase, search } from './search/portfolio.ts';
 import { format, parse } from './search/schedule.ts';
 import { shrink } from './search/shrink.ts';
-import { divergence, signature } from './search/store.ts';
+import { divergence, signature, type StoredSchedule } from './search/store.ts';
 
 /** Explores a compiled scenario. Throws only when none of its code was seen to share memory. */
 export function explore(
@@ -29,18 +29,21 @@ export function explore(
   const silent = judgeOf(scenario, options, null);
   const settings = searchOptions(options);
   const notes: string[] = [];
+  let stored: StoredSchedule | null = null;
 
   if (options.replay !== undefined) {
     const trace = record(machine, parse(options.replay), judge);
     const replayed = [
       { name: 'replay', runs: 1, steps: machine.steps, ms: 0, complete: true, redundant: 0 },
     ];
-    return finish(replayed, 1, machine.steps, 0, 0, '', failureOf(trace, ''));
+    const replayedFailure = failureOf(trace, '');
+    if (replayedFailure !== null) stored = signature(trace);
+    return finish(replayed, 1, machine.steps, 0, 0, '', replayedFailure);
   }
-  for (const stored of options.stored ?? []) {
-    const trace = record(machine, parse(stored.schedule), silent);
-    const where = divergence(stored, trace);
-    if (where !== null) notes.push(`the stored schedule ${stored.schedule} diverges: ${where}`);
+  for (const known of options.stored ?? []) {
+    const trace = record(machine, parse(known.schedule), silent);
+    const where = divergence(known, trace);
+    if (where !== null) notes.push(`the stored schedule ${known.schedule} diverges: ${where}`);
   }
 
   const found = search(machine, settings, judge);
@@ -83,6 +86,8 @@ export function explore(
       replay: '',
     };
     failure.replay = `${name}:${format(original)}`;
+    // Of the scenario as it is, not of the smallest one: that is what will run it again.
+    stored = signature(smallest === '' ? trace : record(machine, original, silent));
   } else if (settings.budgetMs > 0) {
     const missing = Object.entries(tally.reachable).filter(([, n]) => n === 0);
     if (missing.length > 0) {
@@ -132,7 +137,7 @@ export function explore(
       reachable: tally.reachable,
       outcomes: tally.outcomes,
       notes,
-      stored: failed?.trace && failed.scenario === '' ? signature(failed.trace) : null,
+      stored,
       text: () => [text(report), ...notes.map((note) => `note: ${note}`)].join('\n'),
       html: () => html(report),
     };
