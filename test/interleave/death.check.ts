@@ -77,7 +77,8 @@ check(
     final: (c, { dead }) => {
       const sections = c.arena.words[c.scratch + 32]!;
       if (Atomics.load(c.arena.words, c.scratch) !== 0) return false;
-      if (Atomics.load(c.arena.words, c.scratch + MutexRecord.fields.waiting.at) !== 0) return false;
+      if (Atomics.load(c.arena.words, c.scratch + MutexRecord.fields.waiting.at) !== 0)
+        return false;
       return isSettled(c, dead) && sections >= 2 - dead.length && sections <= 2;
     },
     reachable: {
