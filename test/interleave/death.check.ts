@@ -20,12 +20,13 @@ import {
   takePages,
   unlockMutex,
 } from '@umbuf/memory';
-import { defineZone } from '@umbuf/uma';
+import { CacheRecord, defineZone, zoneCache } from '@umbuf/uma';
 import { areHandsEmpty, BUDGET_MS, type Machine, machine } from './support/arena.ts';
 import { alloc, isClean, leave, type ZoneMachine, zoneMachine } from './support/uma.ts';
 import { ArenaWords } from './support/words.ts';
 
 const OPTIONS = { budgetMs: BUDGET_MS, crash: 'interrupt-points' } as const;
+const C = CacheRecord.fields;
 const LARGE = defineZone({ name: 'large', size: 8128 });
 
 /** What a supervisor does after an exit event, on the last CPU, until it is done. */
@@ -36,6 +37,19 @@ function supervise(made: Machine, dead: number): void {
   // Ends: what makes a recovery busy is another CPU's progress.
   while (recover(supervisor, dead, incarnation) === 'busy');
   leaveCpu(supervisor);
+}
+
+/** Nothing is left in the caches of the dead. */
+function areCachesEmpty({ zones, arena }: ZoneMachine, dead: readonly string[]): boolean {
+  const { uma } = zones[0]!;
+  for (const name of dead) {
+    for (let id = 0; id < uma.zoneCount(); id++) {
+      const cache = zoneCache(uma.zoneAt(id), NUMBERS[name]!);
+      if (arena.words[cache + C.allocBucket.at] !== 0) return false;
+      if (arena.words[cache + C.freeBucket.at] !== 0) return false;
+    }
+  }
+  return true;
 }
 
 const NUMBERS: Readonly<Record<string, number>> = { victim: 0, other: 1 };
@@ -139,8 +153,7 @@ check(
     setup: (made: ZoneMachine) => ({ ...made, got: [] as number[] }),
     cpus: {
       victim: (c) => {
-        // Cached item to the queue: bucket and hand slot.
-        c.zones[0]!.free(0);
+        // The cached item to the queue, as a drain request would have it.
         answerRequests(c.cpus[0]!);
         leave(c, 0);
       },
@@ -150,7 +163,10 @@ check(
       },
     },
     onDeath: (c, dead) => supervise(c, NUMBERS[dead]!),
-    final: (c, { dead }) => isSettled(c, dead) && isClean(c, c.got.length, dead.includes('other')),
+    final: (c, { dead }) =>
+      isSettled(c, dead) &&
+      areCachesEmpty(c, dead) &&
+      isClean(c, c.got.length, dead.includes('other')),
     reachable: {
       'the victim died': (_, { dead }) => dead[0] === 'victim',
       'the other died': (_, { dead }) => dead[0] === 'other',
@@ -177,7 +193,8 @@ check(
       },
     },
     onDeath: (c, dead) => supervise(c, NUMBERS[dead]!),
-    final: (c, { dead }) => isSettled(c, dead) && isClean(c, c.got.length, dead.length > 0),
+    final: (c, { dead }) =>
+      isSettled(c, dead) && areCachesEmpty(c, dead) && isClean(c, c.got.length, dead.length > 0),
     reachable: {
       'a CPU died': (_, { dead }) => dead.length === 1,
       'nobody died': (_, { dead }) => dead.length === 0,
