@@ -10,7 +10,7 @@
  */
 
 import { Bench } from 'tinybench';
-import type { Effort, Figures, Measurement } from './row.ts';
+import { anotherRound, type Effort, type Figures, type Measurement } from './row.ts';
 
 /** One side of a comparison: `pass` does `operations` operations. */
 export interface Side {
@@ -44,7 +44,8 @@ export function measureAlone(subject: Side, effort: Effort): Measurement {
 export function measureSides(sides: readonly Side[], effort: Effort): Figures[] {
   const repeats = sides.map(warmUp);
   const samples = sides.map((): number[] => []);
-  for (let round = 0; round < effort.rounds; round++) {
+  const start = performance.now();
+  for (let round = 0; anotherRound(effort, round, start); round++) {
     const bench = new Bench({
       iterations: effort.samples,
       time: 0,

@@ -2,15 +2,24 @@
  * What a row of the benchmark is and what measuring it gives. Data only; `rows.ts` has the table.
  */
 
-/** How long to measure: samples per round, rounds, and how many processes take part. */
+/** How long to measure. */
 export interface Effort {
+  /** Samples of each side per round. */
   readonly samples: number;
   readonly rounds: number;
+  /** No round begins later than this (a busy machine), but for the first few. */
+  readonly seconds: number;
+  /** Processes that measure the row, one after the other. */
   readonly processes: number;
 }
 
-export const QUICK: Effort = { samples: 12, rounds: 30, processes: 1 };
-export const FULL: Effort = { samples: 20, rounds: 100, processes: 3 };
+export const QUICK: Effort = { samples: 12, rounds: 30, seconds: 1.5, processes: 1 };
+export const FULL: Effort = { samples: 20, rounds: 100, seconds: 15, processes: 3 };
+
+/** Rounds of a row that began at `start` (performance.now()), of which `done` are done: is there another? */
+export function anotherRound({ rounds, seconds }: Effort, done: number, start: number): boolean {
+  return done < rounds && (done < 3 || performance.now() - start < seconds * 1000);
+}
 
 /** Nanoseconds per operation. */
 export interface Figures {

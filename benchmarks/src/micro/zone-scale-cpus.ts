@@ -6,10 +6,9 @@
  * both ends are fresh, and in between it did as much as a CPU does that is not interrupted.
  */
 
-import type { Uma } from '@umbuf/uma';
 import { bareBatch, BATCH, zoneBatch } from '../lib/baseline.ts';
 import { figures } from '../lib/bench.ts';
-import type { Effort, Figures, Measurement } from '../lib/row.ts';
+import { anotherRound, type Effort, type Figures, type Measurement } from '../lib/row.ts';
 import { Board, IDLE, SecondCpu, sharedNow } from '../lib/second-cpu.ts';
 import { bootSystem, itemZone } from '../lib/system.ts';
 import { BARE_LOOP, ZONE_LOOP } from './zone-scale-cpus.worker.ts';
@@ -17,12 +16,14 @@ import { BARE_LOOP, ZONE_LOOP } from './zone-scale-cpus.worker.ts';
 const PASSES = 256;
 /** A stamp is fresh for this many milliseconds; a pass takes a thousandth of one. */
 const FRESH_MS = 0.05;
+const ENOUGH_SAMPLES = 10;
+const TOGETHER_MS = 40;
 /** A sample needs this part of the other CPU's usual work. */
 const ENOUGH = 0.8;
 
 export async function measure(_name: string, effort: Effort): Promise<Measurement> {
   const { arena, uma } = bootSystem(64);
-  const passes = { zone: zoneBatch(openZone(uma)), bare: bareBatch() };
+  const passes = { zone: zoneBatch(uma.open(itemZone)), bare: bareBatch() };
   const other = await SecondCpu.start('micro/zone-scale-cpus.worker.js', arena.handle(), 0);
   for (let turn = 0; turn < 20_000; turn++) {
     passes.zone();
@@ -30,7 +31,17 @@ export async function measure(_name: string, effort: Effort): Promise<Measuremen
   }
   const sampling = new Sampling(other, effort.samples);
   const samples = { zone: [], zoneAlone: [], bare: [], bareAlone: [] } as Record<string, number[]>;
-  for (let round = 0; round < effort.rounds; round++) {
+  const start = performance.now();
+  let rounds = 0;
+  // On a busy machine the two seldom run together: then on for as long as a row may take.
+  const tooFew = (): boolean =>
+    samples['zone']!.length < ENOUGH_SAMPLES || samples['bare']!.length < ENOUGH_SAMPLES;
+  const patience = { ...effort, rounds: Infinity, seconds: effort.seconds * 5 };
+  for (
+    ;
+    anotherRound(effort, rounds, start) || (tooFew() && anotherRound(patience, rounds, start));
+    rounds++
+  ) {
     samples['zoneAlone']!.push(...sampling.alone(passes.zone));
     samples['zone']!.push(...sampling.together(passes.zone, ZONE_LOOP));
     samples['bareAlone']!.push(...sampling.alone(passes.bare));
@@ -39,7 +50,8 @@ export async function measure(_name: string, effort: Effort): Promise<Measuremen
   await other.stop();
   const [zone, zoneAlone, bare, bareAlone] = ['zone', 'zoneAlone', 'bare', 'bareAlone'].map(
     (key): Figures => {
-      if (samples[key]!.length === 0) throw new Error('the two CPUs never ran at the same time');
+      if (samples[key]!.length === 0)
+        throw new Error('the two CPUs never ran at the same time: too busy a machine');
       return figures(samples[key]!, (PASSES * BATCH) / 1e6);
     },
   ) as [Figures, Figures, Figures, Figures];
@@ -54,13 +66,8 @@ export async function measure(_name: string, effort: Effort): Promise<Measuremen
     ratio: zone.min / (zoneAlone.min * factor.min),
     note:
       `alone ${zoneAlone.min.toFixed(2)} ns; private buffers ${bareAlone.min.toFixed(2)} alone, ` +
-      `${bare.min.toFixed(2)} together; ${samples['zone']!.length} of ` +
-      `${effort.rounds * effort.samples} samples overlapped`,
+      `${bare.min.toFixed(2)} together; ${samples['zone']!.length} samples overlapped in ${rounds} rounds`,
   };
-}
-
-function openZone(uma: Uma): ReturnType<Uma['open']> {
-  return uma.open(itemZone);
 }
 
 /** Takes samples of PASSES passes, in milliseconds. */
@@ -79,22 +86,25 @@ class Sampling {
     return Array.from({ length: this.count }, () => timed(pass).took);
   }
 
+  /**
+   * `count` samples, or what came together in TOGETHER_MS: on a busy machine the system first has
+   * to move one of two threads that it keeps on one CPU.
+   */
   together(pass: () => void, loop: number): number[] {
     const { other } = this;
     other.order(loop);
-    waitUntil(() => this.fresh());
-    const taken: { took: number; work: number; overlapped: boolean }[] = [];
-    for (let index = 0; index < this.count; index++) {
-      const freshBefore = this.fresh();
+    const end = performance.now() + TOGETHER_MS;
+    const taken: { took: number; work: number }[] = [];
+    while (taken.length < this.count && performance.now() < end) {
+      const fresh = this.fresh();
       const before = Atomics.load(other.words, Board.done);
       const { took } = timed(pass);
-      const work = Atomics.load(other.words, Board.done) - before;
-      taken.push({ took, work: work / took, overlapped: freshBefore && this.fresh() });
+      const done = Atomics.load(other.words, Board.done) - before;
+      if (fresh && this.fresh() && done > 0) taken.push({ took, work: done / took });
     }
-    const usual = taken.map(({ work }) => work).sort((a, b) => a - b)[taken.length >> 1]!;
-    return taken
-      .filter(({ work, overlapped }) => overlapped && work > 0 && work >= ENOUGH * usual)
-      .map(({ took }) => took);
+    const rates = taken.map(({ work }) => work).sort((left, right) => left - right);
+    const usual = rates[rates.length >> 1];
+    return taken.filter(({ work }) => work >= ENOUGH * usual!).map(({ took }) => took);
   }
 
   private fresh(): boolean {
