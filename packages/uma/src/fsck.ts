@@ -172,9 +172,10 @@ function countQueues(uma: Uma, zone: number, census: Census): number {
         `8: ${where}: ${buckets} buckets, count ${words[record + Q.buckets.at]}`,
       );
     }
-    const [imin, bimin, nitems, imax] = [Q.imin, Q.bimin, Q.nitems, Q.imax].map(
-      (field) => words[record + field.at]!,
-    ) as [number, number, number, number];
+    const imin = words[record + Q.imin.at]!;
+    const bimin = words[record + Q.bimin.at]!;
+    const nitems = words[record + Q.nitems.at]!;
+    const imax = Atomics.load(words, record + Q.imax.at);
     if (!(imin <= bimin && bimin <= nitems && nitems <= imax)) {
       census.violations.push(
         `9: ${where}: imin ${imin}, bimin ${bimin}, nitems ${nitems}, imax ${imax}`,
@@ -317,9 +318,8 @@ function checkKeg(uma: Uma, keg: number, census: Census, cached: number, live: n
       `1: keg ${name}: ${slabs * ipers} items, but ${free} free + ${cached} cached + ${live} live`,
     );
   }
-  const [inits, finis] = [K.inits, K.finis].map((field) =>
-    Number(Atomics.load(uma.longs, (keg + field.at) >> 1)),
-  ) as [number, number];
+  const inits = Number(Atomics.load(uma.longs, (keg + K.inits.at) >> 1));
+  const finis = Number(Atomics.load(uma.longs, (keg + K.finis.at) >> 1));
   if (inits - finis !== slabs * ipers) {
     census.violations.push(
       `10: keg ${name}: ${inits} items initialised and ${finis} finished, ${slabs * ipers} in slabs`,

@@ -151,8 +151,8 @@ export const ZoneDomain = {
     nitems: {
       at: 19,
       type: 'i32',
-      kind: 'hint',
-      what: 'items on the queue; read plain before the lock',
+      kind: 'statistic',
+      what: 'items on the queue (written under the lock, loaded before it)',
     },
     imax: {
       at: 20,

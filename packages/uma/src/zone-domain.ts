@@ -4,13 +4,14 @@
  *
  * Every change of queue and counts is one straight line under `uzd_lock` together with the hand
  * slot it fills or clears; the code is inline because a helper would be a point of death. A call of
- * `Atomics` is one as well, just before its effect (measured: test/death/straight-line.guard), so each
- * line has one at most, first: `nitems` is stored, then all the rest is plain. `imax` is moved
- * outside the lines, on the side where imin <= bimin <= nitems <= imax holds in between; a death
- * there leaves a peak that was never reached, which decays.
+ * `Atomics` is one as well, just before its effect (measured: test/death/straight-line.guard), so the
+ * lines are plain, but for the claim that begins one. `imax` is moved outside the lines, on the side
+ * where imin <= bimin <= nitems <= imax holds in between; a death there leaves a peak that was never
+ * reached, which decays. working-set.ts has the end of a period.
  */
 
 import { HandKind, lockMutex, unlockMutex } from '@umbuf/memory';
+import { BUCKET_MAX as BUCKET_ENTRIES_MAX } from './bucket-ladder.ts';
 import { BucketHeader, CacheRecord, Hand, ZoneDomain, ZoneRecord } from './layout.ts';
 import type { Uma } from './uma.ts';
 
@@ -42,6 +43,9 @@ const CROSS_ENTRIES = C.crossEntries.at;
 const BUCKET_SIZE = ZoneRecord.fields.bucketSize.at;
 const BUCKET_SIZE_MAX = ZoneRecord.fields.bucketSizeMax.at;
 const BUCKET_MAX = ZoneRecord.fields.bucketMax.at;
+
+/** Items that the three buckets of a cache can hold. */
+const CACHE_MAX: number = 3 * BUCKET_ENTRIES_MAX;
 
 /** Word index of a zone's domain record. */
 export function zoneDomain(uma: Uma, zone: number, domain: number): number {
@@ -75,14 +79,14 @@ export function fetchBucket(uma: Uma, zone: number, domain: number, slot: number
   const { words } = uma;
   const record = zoneDomain(uma, zone, domain);
   // Unlocked look: stale 0 costs a trip to the keg, stale non-zero a look under the lock.
-  if (words[record + NITEMS] === 0) return false;
+  if (Atomics.load(words, record + NITEMS) === 0) return false;
   lockZoneDomain(uma, zone, record);
   const bucket = words[record + HEAD]!;
   if (bucket !== 0) {
     const count = words[bucket + COUNT]!;
     const nitems = words[record + NITEMS]! - count;
     // straight
-    Atomics.store(words, record + NITEMS, nitems);
+    words[record + NITEMS] = nitems;
     words[slot + 1] = bucket;
     words[slot + 2] = zone;
     words[slot + 3] = count;
@@ -119,7 +123,7 @@ export function fetchForReclaim(
     const count = words[bucket + COUNT]!;
     const nitems = words[record + NITEMS]! - count;
     // straight
-    Atomics.store(words, record + NITEMS, nitems);
+    words[record + NITEMS] = nitems;
     words[slot + 1] = bucket;
     words[slot + 2] = zone;
     words[slot + 3] = count;
@@ -170,7 +174,7 @@ export function putBucket(
     if (!workingSet) Atomics.add(words, record + IMAX, count);
     else if (nitems > imax) Atomics.add(words, record + IMAX, nitems - imax);
     // straight
-    Atomics.store(words, record + NITEMS, nitems);
+    words[record + NITEMS] = nitems;
     if (workingSet) {
       if (nitems > imax) {
         const burst = imax - words[record + BIMIN]!;
@@ -201,7 +205,7 @@ export function raisePeak(uma: Uma, zone: number, domain: number, count: number)
 
 /**
  * Moves what the cache of CPU `target` holds to the queue of its domain, under the domain's lock, in
- * one line with the claim; all that moves is plain and behind the last point of death but one: non-empty buckets onto the queue, empty ones into the three void hand
+ * one line with the claim: non-empty buckets onto the queue, empty ones into the three void hand
  * slots from `slots`. With `seen` (the idle state word of `target`) it claims that CPU for the
  * length of the line and returns false when it lost; with `seen` -1 the caller owns the cache
  * already (its own, or a dead CPU's). Never counts as working set.
@@ -219,21 +223,20 @@ export function moveCache(
   const cache = zoneCache(zone, target);
   const record = zoneDomain(uma, zone, cpuDomain(uma, target));
   let won = true;
+  let moved = 0;
   lockMutex(uma.cpu, record);
+  // Room under the peak for all that a cache can hold, before its counts can be read; what was not
+  // needed is taken back. A death between leaves the peak too high, which breaks no bound.
+  Atomics.add(words, record + IMAX, CACHE_MAX);
   // straight
   if (seen !== -1 && Atomics.compareExchange(words, state, seen, claimed) !== seen) {
     won = false;
   } else {
-    const moved =
-      words[cache + ALLOC_COUNT]! + words[cache + FREE_COUNT]! + words[cache + CROSS_COUNT]!;
-    if (moved > 0) {
-      Atomics.add(words, record + IMAX, moved);
-      // The last point of death before all is moved.
-      Atomics.store(words, record + NITEMS, words[record + NITEMS]! + moved);
-      words[record + BIMIN]! += moved;
-      words[record + IMIN]! += moved;
-      words[record + LIMIN]! += moved;
-    }
+    moved = words[cache + ALLOC_COUNT]! + words[cache + FREE_COUNT]! + words[cache + CROSS_COUNT]!;
+    words[record + NITEMS]! += moved;
+    words[record + BIMIN]! += moved;
+    words[record + IMIN]! += moved;
+    words[record + LIMIN]! += moved;
     const first = words[cache + ALLOC_BUCKET]!;
     if (first !== 0) {
       const count = words[cache + ALLOC_COUNT]!;
@@ -294,14 +297,15 @@ export function moveCache(
       words[cache + CROSS_COUNT] = 0;
       words[cache + CROSS_ENTRIES] = 0;
     }
-    if (seen !== -1) {
-      // Who dies here or before the notify leaves the CPU claimed, or its thread asleep: recovery
-      // gives claims back, and `repairCaches` wakes everybody.
-      Atomics.store(words, state, seen);
-      Atomics.notify(words, state);
-    }
   }
   // end
+  if (won && seen !== -1) {
+    // Who dies here or before the notify leaves the CPU claimed, or its thread asleep: recovery
+    // gives claims back, and `repairCaches` wakes everybody.
+    Atomics.store(words, state, seen);
+    Atomics.notify(words, state);
+  }
+  Atomics.sub(words, record + IMAX, CACHE_MAX - moved);
   unlockMutex(uma.cpu, record);
   return won;
 }

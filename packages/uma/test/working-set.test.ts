@@ -1,16 +1,23 @@
+import { Arena, claimCpu, reserveSlot } from '@umbuf/memory';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ZoneDomain } from '../src/layout.ts';
+import { defineZone } from '../src/definition.ts';
+import { BucketHeader, ZoneDomain } from '../src/layout.ts';
+import { Uma } from '../src/uma.ts';
+import { allocBucket, freeBucket } from '../src/bucket.ts';
 import {
-  fetchItems,
   idleTrimTarget,
-  putItems,
-  raisePeakUnlocked,
-  reclaimItems,
   updateWorkingSet,
   WORKING_SET_WORDS,
   WorkingSet,
 } from '../src/working-set.ts';
+import { fetchBucket, fetchForReclaim, putBucket, zoneDomain } from '../src/zone-domain.ts';
+import {
+  fetchItems,
+  putItems,
+  raisePeakUnlocked,
+  reclaimItems,
+} from './support/working-set-model.ts';
 
 const unlimited = 2 ** 31 - 1;
 const at = 5;
@@ -30,7 +37,7 @@ describe('the working-set estimator', () => {
     for (const name of Object.keys(WorkingSet) as (keyof typeof WorkingSet)[]) {
       expect(fields[name].at - fields.nitems.at).toBe(WorkingSet[name]);
     }
-    expect([fields.imax.kind, fields.nitems.kind]).toEqual(['atomic', 'hint']);
+    expect([fields.imax.kind, fields.nitems.kind]).toEqual(['atomic', 'statistic']);
   });
 
   it('follows the first vector of the specification', () => {
@@ -123,5 +130,53 @@ describe('the working-set estimator', () => {
       }
     });
     fc.assert(check, { seed: 18, numRuns: 2000 });
+  });
+});
+
+describe('the queue of a zone domain', () => {
+  it('moves the estimate as the model does (seed 71)', () => {
+    const arena = Arena.create({ bytes: 8 << 20, cpus: 1 });
+    const cpu = claimCpu(arena, { manualLeave: true });
+    const uma = Uma.attach(cpu);
+    const zone = uma.open(defineZone({ name: 'queue', size: 64 })).record;
+    const real = zoneDomain(uma, zone, 0) + ZoneDomain.fields.nitems.at;
+    const words = record();
+    const queued: number[] = [];
+    const slots: number[] = [];
+    let seed = 71;
+    const below = (limit: number): number => {
+      seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+      return (seed >>> 8) % limit;
+    };
+    for (let step = 0; step < 3000; step++) {
+      const kind = below(5);
+      const slot = slots.pop() ?? reserveSlot(cpu);
+      let filled = false;
+      if (kind < 2 && queued.length < 40) {
+        // A bucket that claims to hold `count` items: only its count matters here.
+        expect(allocBucket(uma, zone, slot, 0)).toBe(true);
+        const count = 1 + below(254);
+        uma.words[uma.words[slot + 1]! + BucketHeader.fields.count.at] = count;
+        expect(putBucket(uma, zone, 0, slot, kind === 0)).toBe(true);
+        putItems(words, at, count, unlimited, kind === 0);
+        queued.unshift(count);
+      } else if (kind === 2) {
+        filled = fetchBucket(uma, zone, 0, slot);
+        if (filled) fetchItems(words, at, queued.shift()!);
+      } else if (kind === 3) {
+        filled = fetchForReclaim(uma, zone, 0, 0, slot);
+        if (filled) reclaimItems(words, at, queued.shift()!);
+      } else {
+        updateWorkingSet(uma.words, real);
+        updateWorkingSet(words, at);
+      }
+      if (filled) {
+        uma.words[uma.words[slot + 1]! + BucketHeader.fields.count.at] = 0;
+        freeBucket(uma, slot, 0);
+      }
+      slots.push(slot);
+      const found = [...uma.words.subarray(real, real + WORKING_SET_WORDS)];
+      expect(found, `step ${step}`).toEqual(state(words));
+    }
   });
 });
