@@ -66,13 +66,19 @@ function matches(row: Row, name: string): boolean {
 /** The row in `effort.processes` processes; of each side the smallest minimum and median. */
 async function measureRow(row: Row, effort: Effort): Promise<Measurement> {
   let best: Measurement | undefined;
+  let failure: unknown;
   for (let turn = 0; turn < effort.processes; turn++) {
-    const measured = row.apart
-      ? await measureApart(row, effort)
-      : await measureSide(row, effort, 'subject');
-    best = best === undefined ? measured : better(best, measured);
+    try {
+      const measured = row.apart
+        ? await measureApart(row, effort)
+        : await measureSide(row, effort, 'subject');
+      best = best === undefined ? measured : better(best, measured);
+    } catch (error) {
+      failure = error;
+    }
   }
-  return best!;
+  if (best === undefined) throw failure;
+  return best;
 }
 
 async function measureApart(row: Row, effort: Effort): Promise<Measurement> {
@@ -91,13 +97,12 @@ async function measureSide(row: Row, effort: Effort, side: SideName): Promise<Me
 function better(left: Measurement, right: Measurement): Measurement {
   const min = Math.min(left.min, right.min);
   const median = Math.min(left.median, right.median);
-  if (left.baseline === null || right.baseline === null) {
-    return { ...left, min, median, holds: left.holds !== false && right.holds !== false };
-  }
+  const holds = left.holds !== false && right.holds !== false;
+  if (left.baseline === null || right.baseline === null) return { ...left, min, median, holds };
   const baseline = {
     name: left.baseline.name,
     min: Math.min(left.baseline.min, right.baseline.min),
     median: Math.min(left.baseline.median, right.baseline.median),
   };
-  return { ...left, min, median, baseline, ratio: min / baseline.min };
+  return { ...left, min, median, holds, baseline, ratio: min / baseline.min };
 }

@@ -7,8 +7,8 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type CacheRecord, M_NOWAIT, type Uma, type Zone } from '@umbuf/uma';
-import { BATCH } from '../lib/baseline.ts';
+import { type CacheRecord, M_NOWAIT as NOWAIT, type Uma, type Zone } from '@umbuf/uma';
+import { BATCH as BATCH_OPERATIONS } from '../lib/baseline.ts';
 import { compare } from '../lib/bench.ts';
 import type { Effort, Measurement } from '../lib/row.ts';
 import { bootSystem, itemZone } from '../lib/system.ts';
@@ -17,6 +17,9 @@ type Operations = Uma['operations'];
 type CacheModule = { readonly createCacheOperations: (uma: Uma) => Operations };
 type Counter = keyof typeof CacheRecord.fields & ('allocs' | 'frees');
 
+// Constants of this module, as in lib/baseline.ts.
+const BATCH: number = BATCH_OPERATIONS;
+const M_NOWAIT = NOWAIT;
 const COUNTERS: readonly Counter[] = ['allocs', 'frees'];
 
 export async function measure(_name: string, effort: Effort): Promise<Measurement> {
