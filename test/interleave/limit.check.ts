@@ -4,12 +4,10 @@
 import { check } from '@umbuf/interleave/vitest';
 import {
   checkLimit,
-  type Cpu,
   leaveCpu,
   LimitRecord,
   limitCount,
   limitInit,
-  limitWords,
   releaseSlot,
   releaseUnits,
   reserveSlot,

@@ -1,8 +1,9 @@
 /**
  * The layout tables as the explorer's words: names for its reports, and kinds for its race detector.
- * A `hint` may race, as its definition says. A `statistic` may too, with readers on other CPUs; the
- * checks have none (fsck runs behind the end), so it is held to more than its definition: written
- * by one CPU at a time. That is stronger, and saves a scheduling point for each count.
+ * A `hint` may race, as its definition says, and so may a `statistic` that other CPUs load on their way
+ * (`LOADED`). All other statistics have no readers in the checks (fsck runs behind the end), so they are
+ * held to more than their definition: written by one CPU at a time. That is stronger, and saves a
+ * scheduling point for each count.
  */
 import {
   type Arena,
@@ -13,6 +14,9 @@ import {
   PageEntry,
   PagePool,
 } from '@umbuf/memory';
+
+/** Statistics that an allocation looks at without the lock. */
+const LOADED: ReadonlySet<string> = new Set(['zone domain.nitems']);
 
 interface Named {
   readonly name: string;
@@ -40,7 +44,7 @@ export class ArenaWords {
         const half = width === 2 && word % 2 === 1 ? ' (high)' : '';
         this.#words.set(base + at + word, {
           name: `${label}.${field}${index}${half}`,
-          kind: kind === 'statistic' ? 'owned' : kind,
+          kind: kind === 'statistic' && !LOADED.has(`${layout.name}.${field}`) ? 'owned' : kind,
         });
       }
       if (/lock$/i.test(field) && count === MutexRecord.words) {
