@@ -24,7 +24,7 @@ export default defineConfig({
           name: 'unit',
           pool: 'threads',
           include: ['packages/*/test/**/*.test.ts'],
-          testTimeout: 60_000,
+          testTimeout: 180_000,
         },
       },
       {
@@ -33,7 +33,7 @@ export default defineConfig({
           pool: 'forks',
           include: ['test/**/*.test.ts'],
           exclude: ['**/dist/**', '**/node_modules/**'],
-          testTimeout: 120_000,
+          testTimeout: 240_000,
           fileParallelism: false,
         },
       },
