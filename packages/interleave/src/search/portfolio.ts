@@ -67,6 +67,8 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
     folded: 0,
     exhaustive: '' as SearchResult['exhaustive'],
   };
+  // What is made once for all runs is no part of the search.
+  if (machine.program.prepare !== undefined) machine.start();
   const begin = performance.now();
 
   /** True when the search is over. */
