@@ -16,8 +16,11 @@ Runs every scenario in turn, a minute per round (10 rounds with 4 CPUs under inv
 absent), and compares memory after each round with the first.
 `;
 
-/** The heap may differ by this much: the engine's own tables grow and shrink. */
-const HEAP_SLACK = 1 << 20;
+/**
+ * The heap after a collection may differ by this much: with compiled code that comes and goes it was
+ * seen between 18 and 21 MiB over ten minutes, without a trend.
+ */
+const HEAP_SLACK = 4 << 20;
 
 interface Round {
   readonly minute: number;
