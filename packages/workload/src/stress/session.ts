@@ -47,7 +47,7 @@ export interface RunOutcome {
   readonly stalled: boolean;
 }
 
-const TASK = new URL('./task.js', import.meta.url).href;
+const TASKS = ['./task.js', './heap.js'].map((file) => new URL(file, import.meta.url).href);
 const MIB = 1 << 20;
 
 export class StressSession {
@@ -83,7 +83,7 @@ export class StressSession {
     const machine = await Machine.boot({
       arena,
       cpus,
-      tasks: [TASK],
+      tasks: TASKS,
       onAttach: (cpu) => {
         const uma = Uma.attach(cpu);
         for (const scenario of all) {
@@ -156,6 +156,11 @@ export class StressSession {
 
   largestFreeRun(): number {
     return largestFreeRun(this.uma.cpu);
+  }
+
+  /** JavaScript heap of each idle worker after a collection, bytes. */
+  heaps(): Promise<number[]> {
+    return this.machine.run<undefined, number>('heap', () => undefined);
   }
 
   /** Ends the workers. Over a broken arena they may fail at it; that is no news. */
