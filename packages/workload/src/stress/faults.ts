@@ -4,7 +4,7 @@
  * unless each is reported with its invariant. Nothing in the allocator knows of them.
  */
 
-import { type Address, HandKind, limitHasSleepers, LimitRecord } from '@umbuf/memory';
+import { type Address, HandKind, limitCount, limitHasSleepers, LimitRecord } from '@umbuf/memory';
 import { BucketHeader, CacheRecord, type Uma, type Zone, ZoneDomain, zoneDomain } from '@umbuf/uma';
 import type { LimitState } from '../scenario/limit.ts';
 import type { ScenarioCpu } from '../scenario/scenario.ts';
@@ -115,17 +115,26 @@ function loseWakeUps(own: ScenarioCpu, state: LimitState): void {
       release(slot);
       return;
     }
-    lost = true;
-    // Keep the unit until somebody sleeps for it.
+    // Keep the unit until somebody sleeps for it, and is surely behind the last look at the count
+    // that a sleeper takes before its sleep.
     const patience = performance.now() + LOST_MS;
     while (!limitHasSleepers(cpu, own.shared) && performance.now() < patience);
+    pass(ASLEEP_MS);
     words[slot] = HandKind.none;
     Atomics.sub(words, own.shared + LimitRecord.fields.items.at, 1);
-    const until = performance.now() + LOST_MS;
-    while (performance.now() < until);
+    pass(LOST_MS);
+    // A sleeper that was slower than that has taken the unit: nothing was lost, so once more.
+    lost = limitCount(cpu, own.shared) === 0;
   };
 }
 
+function pass(ms: number): void {
+  const until = performance.now() + ms;
+  while (performance.now() < until);
+}
+
+/** From the sleeper's bit to its sleep, by far. */
+const ASLEEP_MS = 50;
 /** Longer than the sleepers of the scenario `limit` wait. */
 const LOST_MS = 1300;
 
