@@ -24,7 +24,8 @@ const C = CacheRecord.fields;
 const ALLOC_BUCKET = C.allocBucket.at;
 const ALLOC_COUNT = C.allocCount.at;
 const ALLOC_ENTRIES = C.allocEntries.at;
-const FEATURES = C.features.at;
+const ALLOC_FEATURES = C.allocFeatures.at;
+const FREE_FEATURES = C.freeFeatures.at;
 const ALLOCS = C.allocs.at;
 const FREES = C.frees.at;
 const LAST = BucketHeader.words - 1;
@@ -32,9 +33,6 @@ const NEXT: number = BucketHeader.words;
 // V8 folds a module's own constants; an imported one is a cell that it loads and checks each time.
 const NO_ITEM = NULL;
 const ZERO = M_ZERO;
-/** A ctor makes no free longer, a dtor no allocation. */
-const ALLOC_FEATURES: number = ~Feature.dtor;
-const FREE_FEATURES: number = ~Feature.ctor;
 const CTOR: number = Feature.ctor;
 
 /** The two hot functions of one thread. `cache` is the word index of this CPU's cache record. */
@@ -56,7 +54,7 @@ export function createCacheOperations(uma: Uma): CacheOperations {
     if (words[entered] === 0) enterCpu(cpu);
     const count = words[cache + ALLOC_COUNT]!;
     if (count === 0) return allocSlow(uma, cache, flags, argument);
-    if (((words[cache + FEATURES]! & ALLOC_FEATURES) | (flags & ZERO)) !== 0) {
+    if ((words[cache + ALLOC_FEATURES]! | (flags & ZERO)) !== 0) {
       return allocLonger(cache, flags, argument);
     }
     words[cache + ALLOC_COUNT] = count - 1;
@@ -65,14 +63,14 @@ export function createCacheOperations(uma: Uma): CacheOperations {
   }
 
   function allocLonger(cache: number, flags: number, argument: number): Address {
-    const features = (words[cache + FEATURES]! & ALLOC_FEATURES) | (flags & ZERO);
+    const features = words[cache + ALLOC_FEATURES]! | (flags & ZERO);
     if (features === CTOR) return allocConstructed(cache, flags, argument);
     return allocWithFeatures(uma, cache, flags, argument);
   }
 
   function free(cache: number, item: number, argument: number): void {
     if (words[entered] === 0) enterCpu(cpu);
-    if ((words[cache + FEATURES]! & FREE_FEATURES) !== 0) {
+    if (words[cache + FREE_FEATURES]! !== 0) {
       freeWithFeatures(uma, cache, item, argument);
       return;
     }

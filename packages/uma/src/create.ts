@@ -173,5 +173,8 @@ function writeZone(uma: Uma, zone: number, parts: ZoneParts): void {
     const cache = zone + ZoneRecord.words + cpu * CacheRecord.words;
     words[cache + CacheRecord.fields.zone.at] = zone;
     words[cache + CacheRecord.fields.features.at] = features;
+    // A ctor makes no free longer, a dtor no allocation.
+    words[cache + CacheRecord.fields.allocFeatures.at] = features & ~Feature.dtor;
+    words[cache + CacheRecord.fields.freeFeatures.at] = features & ~Feature.ctor;
   }
 }

@@ -118,13 +118,24 @@ export const CacheRecord = {
     freeBucket: { at: 3, type: 'i32', kind: 'private', what: 'word index, 0 = none' },
     freeCount: { at: 4, type: 'i32', kind: 'private', what: 'live count' },
     freeEntries: { at: 5, type: 'i32', kind: 'private', what: 'capacity' },
-    features: { at: 6, type: 'i32', kind: 'owned', what: "copy of the zone's" },
+    allocFeatures: {
+      at: 6,
+      type: 'i32',
+      kind: 'owned',
+      what: 'features that make an allocation take its longer form',
+    },
     zone: { at: 7, type: 'i32', kind: 'owned', what: 'word index of the zone' },
     allocs: { at: 8, type: 'i64', kind: 'statistic', what: 'uc_allocs' },
     frees: { at: 10, type: 'i64', kind: 'statistic', what: 'uc_frees' },
     crossBucket: { at: 12, type: 'i32', kind: 'private', what: 'items of other domains, 0 = none' },
     crossCount: { at: 13, type: 'i32', kind: 'private', what: 'live count' },
     crossEntries: { at: 14, type: 'i32', kind: 'private', what: 'capacity' },
+    freeFeatures: {
+      at: 15,
+      type: 'i32',
+      kind: 'owned',
+      what: 'features that make a free take its longer form',
+    },
     zoneAllocs: {
       at: 16,
       type: 'i64',
@@ -136,6 +147,7 @@ export const CacheRecord = {
     refills: { at: 22, type: 'i64', kind: 'statistic', what: 'slow-path entries of alloc' },
     flushes: { at: 24, type: 'i64', kind: 'statistic', what: 'slow-path entries of free' },
     crossFrees: { at: 26, type: 'i64', kind: 'statistic', what: 'uz_xdomain' },
+    features: { at: 28, type: 'i32', kind: 'owned', what: "copy of the zone's" },
   },
 } as const;
 
