@@ -134,7 +134,8 @@ function writeKeg(uma: Uma, keg: number, zone: number, parts: KegParts): void {
     layout.format === 'offpage' ? uma.slabZones[layout.ipers <= 256 ? 0 : 1]! : 0;
   const tableBytes = layout.ipers * ItemEntry.words * 4;
   const row = TABLE_ZONE_BYTES.findIndex((bytes) => bytes >= tableBytes);
-  words[keg + K.tableZone.at] = own === 0 && uma.tableZones.length > 0 ? uma.tableZones[row]! : 0;
+  const table = own === 0 && (definition.holders === true || arena.level >= DebugLevel.checks);
+  words[keg + K.tableZone.at] = table ? uma.tableZones[row]! : 0;
 }
 
 interface ZoneParts {

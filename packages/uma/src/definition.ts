@@ -26,6 +26,11 @@ export interface ZoneDefinition {
   readonly flags?: number;
   /** Number to change whenever the meaning of the callbacks changes. */
   readonly version?: number;
+  /**
+   * Keeps the item table (live bit, holder, generation) at every debug level; from `checks` on each
+   * zone has it. Handles that outlive their item need it. A secondary zone takes its primary's.
+   */
+  readonly holders?: boolean;
   /** Makes this a secondary zone: own caches, counters and callbacks on the primary's keg. */
   readonly primary?: ZoneDefinition;
   /** Runs at every allocation. Non-zero fails it: the item goes back and the caller gets NULL. */
@@ -73,6 +78,9 @@ export function defineZone(definition: ZoneDefinition): ZoneDefinition {
     if (definition.init !== undefined || definition.fini !== undefined) {
       fail('init and fini belong to the primary; a secondary zone has zinit and zfini');
     }
+    if (definition.holders === true && primary.holders !== true) {
+      fail('holders belongs to the primary, which has the keg');
+    }
     if (size !== primary.size) fail(`size ${size} is not the primary's ${primary.size}`);
   }
   return Object.freeze(definition);
@@ -97,6 +105,7 @@ export function fingerprint(definition: ZoneDefinition): number {
     definition.version ?? 0,
     callbackBits(definition),
     definition.primary?.name ?? '',
+    definition.holders ?? false,
   ]);
   let hash = 0x811c9dc5;
   for (const byte of encodeName(data)) hash = Math.imul(hash ^ byte, 0x01000193);

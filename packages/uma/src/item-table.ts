@@ -99,11 +99,18 @@ export function markLive(uma: Uma, entry: number): boolean {
   return true;
 }
 
-/** Marks an item free; false when it was not live. Exactly one of two racing frees succeeds. */
-export function markFree(uma: Uma, entry: number): boolean {
+/** No life in particular: what frees by address ask for. */
+export const ANY_GENERATION = -1;
+
+/**
+ * Marks an item free; false when it was not live, or lives in another generation than the one asked
+ * for. Exactly one of two racing frees succeeds.
+ */
+export function markFree(uma: Uma, entry: number, generation: number = ANY_GENERATION): boolean {
   const { words } = uma;
   const seen = Atomics.load(words, entry + STATE);
   if ((seen & LIVE) === 0) return false;
+  if (generation !== ANY_GENERATION && seen >>> 1 !== generation) return false;
   if (Atomics.compareExchange(words, entry + STATE, seen, seen & ~LIVE) !== seen) return false;
   Atomics.store(words, entry + HOLDER, 0);
   return true;

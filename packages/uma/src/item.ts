@@ -9,7 +9,7 @@ import { trashFill, trashVerify } from './debug.ts';
 import { DoubleFreeError } from './errors.ts';
 import { M_ZERO } from './flags.ts';
 import { fail, giveBack, undo } from './hands.ts';
-import { checkedEntry, itemEntry, markFree, markLive } from './item-table.ts';
+import { ANY_GENERATION, checkedEntry, itemEntry, markFree, markLive } from './item-table.ts';
 import { kegRelease, kegTake } from './keg.ts';
 import {
   BucketHeader,
@@ -123,9 +123,16 @@ function construct(
 /**
  * The longer form of `free`: checks, dtor, trash, push. Misuse throws before anything changed; a
  * throwing dtor does not stop the free and is rethrown at its end. The item stands in a hand slot
- * from before its live bit is cleared, so a death in the dtor does not lose it.
+ * from before its live bit is cleared, so a death in the dtor does not lose it. With `generation` only
+ * that life of the item is freed (`DoubleFreeError` for any other).
  */
-export function freeWithFeatures(uma: Uma, cache: number, item: number, argument: number): void {
+export function freeWithFeatures(
+  uma: Uma,
+  cache: number,
+  item: number,
+  argument: number,
+  generation: number = ANY_GENERATION,
+): void {
   if (item === NULL) return;
   const { words, cpu } = uma;
   const zone = words[cache + C.zone.at]!;
@@ -140,7 +147,7 @@ export function freeWithFeatures(uma: Uma, cache: number, item: number, argument
   words[slot + 3] = state;
   words[slot] = Hand.item;
   // end
-  if (entry !== 0 && !markFree(uma, entry)) {
+  if (entry !== 0 && !markFree(uma, entry, generation)) {
     words[slot] = HandKind.none;
     giveBack(cpu, slot);
     throw new DoubleFreeError(

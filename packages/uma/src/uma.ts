@@ -192,10 +192,8 @@ function bootstrap(uma: Uma): void {
     internal('UMA Slabs 0', offpageHeaderItemBytes(256, invariants), InternalFlag.INTERNAL),
     internal('UMA Slabs 1', offpageHeaderItemBytes(512, invariants), InternalFlag.INTERNAL),
   );
-  if (uma.arena.level >= DebugLevel.checks) {
-    for (const size of TABLE_ZONE_BYTES) {
-      (uma.tableZones as number[]).push(internal(`UMA Items ${size}`, size, InternalFlag.INTERNAL));
-    }
+  for (const size of TABLE_ZONE_BYTES) {
+    (uma.tableZones as number[]).push(internal(`UMA Items ${size}`, size, InternalFlag.INTERNAL));
   }
   for (const { name, bytes } of BUCKET_ZONES) {
     (uma.bucketZones as number[]).push(internal(name, bytes, InternalFlag.BUCKET));
