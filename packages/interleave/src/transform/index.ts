@@ -6,14 +6,14 @@
 
 import type { SourceMap } from 'magic-string';
 import { type Analysis, analyse } from './colour.ts';
-import { Emitter, type EmittedSite } from './emit.ts';
+import { Emitter, type EmittedSite } from './emit/emitter.ts';
 import { type Problem, TransformError } from './error.ts';
 import { Graph, type Module, type Resolve, specifiers } from './graph.ts';
 import { joinRope, type Rope } from './rope.ts';
 
 export { codeFrame, describeProblem, type Place, type Problem, TransformError } from './error.ts';
 export type { Resolve } from './graph.ts';
-export type { EmittedSite } from './emit.ts';
+export type { EmittedSite } from './emit/emitter.ts';
 
 /** Where transformed code imports its runtime from. */
 export const RUNTIME = '@umbuf/interleave/runtime';
@@ -106,7 +106,7 @@ function emitModule(module: Module, analysis: Analysis, options: ExploreOptions)
     unsuspendable: options.unsuspendable ?? 'error',
     rewriteImport: (specifier) => options.rewriteImport?.(specifier, module.file),
   });
-  const body = emitter.module_();
+  const body = emitter.writeModule();
   const classified = analysis.classified.get(module)!;
   const problems = [...classified.problems, ...emitter.problems];
   if (problems.length > 0) throw new TransformError(problems);

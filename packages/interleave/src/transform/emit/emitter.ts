@@ -1,0 +1,242 @@
+/**
+ * Writes a module anew: coloured functions become generators, accesses become yielded ops, calls
+ * are followed by `yield*`. Every source text is written once and in its order, so evaluation
+ * order stays; what is not touched is copied. This file walks, and keeps what the rooms beside it
+ * (functions, accesses, calls, chains, rigid, copy) share; only `emitModule` makes an emitter.
+ *
+ * Invariant: a temporary (`__rt_0`, ...) is local to its generator, and an expression that is
+ * still being evaluated never shares one with its parts; so a switch of CPUs cannot disturb it.
+ */
+
+import type { Classified, Info } from '../classify.ts';
+import type { Analysis } from '../colour.ts';
+import type { Problem } from '../error.ts';
+import type { Fn, Functions } from '../functions.ts';
+import type { Module } from '../graph.ts';
+import type { Rope } from '../rope.ts';
+import type { Scope } from '../scope.ts';
+import { isFunction, type Node, type Source, unwrap } from '../source.ts';
+import { writeAssign, writeAtomic, writeRead, writeUpdate } from './accesses.ts';
+import { rawCall, writeCall, writeMember, writeMethodCall } from './calls.ts';
+import { lowered, needsLowering } from './chains.ts';
+import { copy, writeList } from './copy.ts';
+import { writeFunction, writeImport, writeLoop, writeMethod } from './functions.ts';
+import { guarded, recordedAccess, recordedMethod, rigidAccess } from './rigid.ts';
+
+/** An entry of the module's site table. */
+export interface EmittedSite {
+  readonly line: number;
+  readonly column: number;
+  readonly kind: string;
+  readonly text: string;
+  readonly function: string;
+}
+
+export interface EmitOptions {
+  /** What to do with shared memory that cannot be suspended: see `ExploreOptions`. */
+  readonly unsuspendable: 'error' | 'guard' | 'record';
+  /** What an import's specifier becomes; undefined keeps it. */
+  readonly rewriteImport: (specifier: string) => string | undefined;
+}
+
+/** The function (or region) that is being written. */
+interface Frame {
+  readonly fn: Fn;
+  readonly isGenerator: boolean;
+  depth: number;
+  used: number;
+}
+
+/** Longest source text kept in a site. */
+const SITE_TEXT = 100;
+
+export class Emitter {
+  readonly sites: EmittedSite[] = [];
+  readonly problems: Problem[] = [];
+  readonly warnings: Problem[] = [];
+  /** Whether anything but import specifiers was changed. */
+  usesRuntime: boolean = false;
+  usesGuards: boolean = false;
+  /** Temporaries of code that is never suspended. */
+  moduleTemps: number = 0;
+  readonly module: Module;
+  readonly source: Source;
+  readonly classified: Classified;
+  readonly functions: Functions;
+  readonly analysis: Analysis;
+  readonly options: EmitOptions;
+  frame: Frame;
+  scope: Scope;
+  /** Receivers that an optional chain has already put into a temporary. */
+  readonly replaced: Map<Node, string> = new Map();
+  /** Optional links of a chain whose null test has been written. */
+  readonly tested: Set<Node> = new Set();
+  /** `f?.()` with receiver: the temporaries of function and receiver. */
+  readonly bound: Map<Node, readonly [string, string]> = new Map();
+  /** Expressions whose value nobody uses. */
+  readonly unused: Set<Node> = new Set();
+  /** Nodes whose guard is being written. */
+  readonly passed: Set<Node> = new Set();
+
+  constructor(module: Module, analysis: Analysis, options: EmitOptions) {
+    this.module = module;
+    this.source = module.source;
+    this.analysis = analysis;
+    this.classified = analysis.classified.get(module)!;
+    this.functions = analysis.functions.get(module)!;
+    this.options = options;
+    this.scope = module.scopes.top;
+    this.frame = this.open(this.functions.of.get(module.source.program)!);
+  }
+
+  /** The whole module. */
+  writeModule(): Rope {
+    return this.emit(this.source.program, true);
+  }
+
+  /** A node, written anew: what the other rooms call for each part of theirs. */
+  emit(node: Node, isRoot = false): Rope {
+    const before = this.frame;
+    const scope = this.scope;
+    const replacement = this.replaced.get(node);
+    if (replacement !== undefined) return [replacement];
+    const guard = this.classified.guards.get(node);
+    if (guard !== undefined && !this.passed.has(node)) return guarded(this, node, guard);
+    const region = this.functions.of.get(node);
+    if (region !== undefined && !isRoot) this.frame = this.open(region);
+    this.scope = this.module.scopes.of.get(node) ?? scope;
+    const rope = this.write(node);
+    this.frame = before;
+    this.scope = scope;
+    return rope;
+  }
+
+  private open(fn: Fn): Frame {
+    return { fn, isGenerator: fn.rigid === null && fn.colour > 0, depth: 0, used: 0 };
+  }
+
+  private write(node: Node): Rope {
+    const info = this.classified.info.get(node);
+    if (info !== undefined) {
+      const rope = this.writeInfo(node, info);
+      if (rope !== undefined) return rope;
+    }
+    if (isFunction(node)) return writeFunction(this, node);
+    switch (node.type) {
+      case 'ChainExpression':
+        return needsLowering(this, node.expression)
+          ? lowered(this, node.expression)
+          : copy(this, node);
+      case 'MemberExpression':
+        return this.tested.has(node) ? writeMember(this, node) : copy(this, node);
+      case 'CallExpression':
+        return rawCall(this, node);
+      case 'ExpressionStatement':
+        this.unused.add(unwrap(node.expression));
+        return copy(this, node);
+      case 'Program':
+      case 'BlockStatement':
+      case 'StaticBlock':
+      case 'SwitchCase':
+        return writeList(this, node);
+      case 'ClassBody':
+        return writeList(this, node);
+      case 'MethodDefinition':
+        return writeMethod(this, node);
+      case 'Property':
+        return node.method ? writeMethod(this, node) : copy(this, node);
+      case 'ForStatement':
+        if (node.update) this.unused.add(unwrap(node.update));
+        return writeLoop(this, node);
+      case 'WhileStatement':
+      case 'DoWhileStatement':
+      case 'ForInStatement':
+      case 'ForOfStatement':
+        return writeLoop(this, node);
+      case 'ImportDeclaration':
+      case 'ExportNamedDeclaration':
+      case 'ExportAllDeclaration':
+      case 'ImportExpression':
+        return writeImport(this, node);
+    }
+    return copy(this, node);
+  }
+
+  private writeInfo(node: Node, info: Info): Rope | undefined {
+    switch (info.kind) {
+      case 'atomic':
+        return writeAtomic(this, node, info.method);
+      case 'atomic-value': {
+        this.usesRuntime = true;
+        const site = this.site(node, info.method);
+        return [`(function* (...args) { return yield __rt.${info.method}(${site}, ...args); })`];
+      }
+      case 'call':
+        return writeCall(this, node, info.callee);
+      case 'method':
+        if (!this.frame.isGenerator) {
+          if (this.records) return recordedMethod(this, node, info);
+          return (
+            rigidAccess(this, node, unwrap(node.callee).object, info.certain) ??
+            writeCall(this, node, info.callee)
+          );
+        }
+        return writeMethodCall(this, node, info);
+      case 'read':
+      case 'assign':
+      case 'update':
+        if (!this.frame.isGenerator) {
+          const recorded = this.records ? recordedAccess(this, node, info) : undefined;
+          return recorded ?? rigidAccess(this, node, info.member.object, info.certain);
+        }
+        this.usesRuntime = true;
+        return info.kind === 'read'
+          ? writeRead(this, node, info.certain)
+          : info.kind === 'assign'
+            ? writeAssign(this, node, info.member, info.certain)
+            : writeUpdate(this, node, info.member, info.certain);
+    }
+  }
+
+  /** Are accesses in rigid places performed at once? */
+  get records(): boolean {
+    return this.options.unsuspendable === 'record';
+  }
+
+  /** A name for a value that is used again; free when `frame.depth` is put back. */
+  temporary(): string {
+    if (!this.frame.isGenerator) {
+      // Nothing is suspended here, and each is used before anything else can run.
+      return `__rt_s${this.moduleTemps++}`;
+    }
+    const { frame } = this;
+    const name = `__rt_${frame.depth++}`;
+    if (frame.depth > frame.used) frame.used = frame.depth;
+    return name;
+  }
+
+  /** A new entry of the site table, as the expression that transformed code passes. */
+  site(node: Node, kind: string): string {
+    const { line, column } = this.source.place(node.start);
+    const text =
+      kind === 'point' ? '' : this.source.text(node).replace(/\s+/g, ' ').slice(0, SITE_TEXT);
+    this.sites.push({ line, column, kind, text, function: this.frame.fn.name });
+    return `__rt_b + ${this.sites.length - 1}`;
+  }
+
+  /** The place of a node, as a literal for the guards. */
+  where(node: Node): string {
+    const { file, line, column } = this.source.place(node.start);
+    return JSON.stringify(`${file}:${line}:${column}`);
+  }
+
+  /** Says that something cannot be suspended: an error, or a warning when so asked. */
+  refuse(
+    node: Node,
+    message: string,
+    advice = 'Move it into a plain synchronous function (or method) and call that from a CPU of the check.',
+  ): void {
+    const problem = this.source.problem(node.start, `${message}: it cannot be suspended`, advice);
+    (this.options.unsuspendable === 'error' ? this.problems : this.warnings).push(problem);
+  }
+}
