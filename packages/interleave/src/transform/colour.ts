@@ -5,7 +5,8 @@
  * has at least colour 1 when any method of its name is coloured.
  */
 
-import { type Classified, classify } from './classify.ts';
+import { classify } from './classify/classifier.ts';
+import type { Classified } from './classify/facts.ts';
 import {
   type Callee,
   collectFunctions,

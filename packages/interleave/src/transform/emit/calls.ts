@@ -4,7 +4,7 @@
  * range op. In a rigid place a call gets a guard instead.
  */
 
-import type { Info } from '../classify.ts';
+import type { Info } from '../classify/facts.ts';
 import { colourOf } from '../colour.ts';
 import type { Callee } from '../functions.ts';
 import type { Rope } from '../rope.ts';

@@ -8,7 +8,7 @@
  * still being evaluated never shares one with its parts; so a switch of CPUs cannot disturb it.
  */
 
-import type { Classified, Info } from '../classify.ts';
+import type { Classified, Info } from '../classify/facts.ts';
 import type { Analysis } from '../colour.ts';
 import type { Problem } from '../error.ts';
 import type { Fn, Functions } from '../functions.ts';

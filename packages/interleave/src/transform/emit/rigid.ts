@@ -3,7 +3,7 @@
  * they are not, and performed at once with `unsuspendable: 'record'`. Never skipped silently.
  */
 
-import type { Guard, Info } from '../classify.ts';
+import type { Guard, Info } from '../classify/facts.ts';
 import { colourOf } from '../colour.ts';
 import type { Rope } from '../rope.ts';
 import { type Node, unwrap } from '../source.ts';
