@@ -1,7 +1,6 @@
 /**
  * Scopes and bindings of one module, by ECMAScript's rules (var and function hoisting, blocks,
- * parameters, catch, classes). Built once after parsing; read by `types/` and
- * `classify/`.
+ * parameters, catch, classes). Built once after parsing; read by `types/` and `classify/`.
  *
  * Invariant: `assigned` is true for every binding that is written after its declaration, so a
  * binding with `assigned === false` may be read twice without a temporary.
