@@ -11,7 +11,8 @@ import { bucketAllocRow } from './bucket-ladder.ts';
 import { pushSlot } from './cache-slow.ts';
 import { InternalFlag, M_NOWAIT } from './flags.ts';
 import { kegImport, kegRelease } from './keg.ts';
-import { BucketHeader, CacheRecord, CallbackBit, Hand, ItemState, ZoneRecord } from './layout.ts';
+import { BucketHeader, CallbackBit, Hand, ItemState, ZoneRecord } from './layout.ts';
+import { countFailure, countNoBucket, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { runInit, runZfini } from './zone-callbacks.ts';
 import { cpuDomain, zoneCache } from './zone-domain.ts';
@@ -40,7 +41,10 @@ export function allocBucket(uma: Uma, zone: number, slot: number, cookie: number
   const entries = Math.min(uma.bucketRowEntries(row), words[zone + Z.bucketSizeMax.at]!);
   const header = entries | (row << 16);
   const item = uma.operations.alloc(zoneCache(rowZone, uma.cpu.number), M_NOWAIT, guard);
-  if (item === 0) return false;
+  if (item === 0) {
+    countNoBucket(uma, zone);
+    return false;
+  }
   // straight: bucket zones have no callbacks, so the return of the call above runs into this
   const bucket = item >> 2;
   words[slot + 1] = bucket;
@@ -83,7 +87,7 @@ export function fillBucket(
   flags: number,
   cookie: number,
 ): boolean {
-  const { words, longs, cpu } = uma;
+  const { words, cpu } = uma;
   const size = words[zone + Z.bucketSize.at]!;
   if (words[spare] !== HandKind.none && spareFits(uma, zone, spare, size)) {
     // straight
@@ -102,7 +106,7 @@ export function fillBucket(
   if ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0) initItems(uma, zone, slot, flags);
   else words[slot + 3] = words[bucket + COUNT]!;
   if (words[bucket + COUNT]! > 0) return true;
-  longs[(cache + CacheRecord.fields.fails.at) >> 1]! += 1n;
+  countFailure(uma, cache, uma.why);
   freeBucket(uma, slot, cookie);
   return false;
 }
@@ -129,6 +133,7 @@ function initItems(uma: Uma, zone: number, slot: number, flags: number): void {
   const count = words[bucket + COUNT]!;
   for (let index = 0; index < count; index++) {
     if (runInit(uma, zone, 'zinit', words[bucket + BucketHeader.words + index]!, flags)) {
+      uma.why = FailureReason.zinit;
       kegRelease(uma, words[zone + Z.keg.at]!, slot, index);
       return;
     }

@@ -23,6 +23,7 @@ import { InternalFlag } from './flags.ts';
 import { fail, giveBack, giveBackTo, handHeight } from './hands.ts';
 import { allocItem, freeItem } from './item.ts';
 import { BucketHeader, CacheRecord, Feature, Hand, ItemState, ZoneRecord } from './layout.ts';
+import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { cpuDomain, fetchBucket, putBucket, raisePeak } from './zone-domain.ts';
 
@@ -79,7 +80,7 @@ export function allocSlow(uma: Uma, cache: number, flags: number, argument: numb
 }
 
 function failed(uma: Uma, cache: number, inner: boolean): Address {
-  uma.longs[(cache + C.fails.at) >> 1]! += 1n;
+  countFailure(uma, cache, FailureReason.busy);
   if (!inner) uma.rethrow();
   return NULL;
 }

@@ -11,6 +11,7 @@ import { type Address, HandKind, HAND_SLOT_WORDS, HAND_SLOTS, NULL } from '@umbu
 import { fail, undo } from './hands.ts';
 import { allocWithFeatures } from './item.ts';
 import { BucketHeader, CacheRecord, Hand, ItemState, ZoneRecord } from './layout.ts';
+import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { openedZone, refusal } from './zone-callbacks.ts';
 
@@ -18,7 +19,6 @@ const C = CacheRecord.fields;
 const ALLOC_BUCKET = C.allocBucket.at;
 const ALLOC_COUNT = C.allocCount.at;
 const ALLOCS = C.allocs.at;
-const FAILS = C.fails.at;
 const ZONE = C.zone.at;
 const ID = ZoneRecord.fields.id.at;
 const LAST = BucketHeader.words - 1;
@@ -39,13 +39,13 @@ export function createAllocConstructed(
 
   /** The ctor threw: back by zone fini and the keg, counted as a free. */
   function threw(cache: number, height: number, error: unknown): never {
-    longs[(cache + FAILS) >> 1]! += 1n;
+    countFailure(uma, cache, FailureReason.ctor);
     return fail(uma, height, error);
   }
 
   /** The ctor refused: the same, and NULL. */
   function refuse(cache: number, height: number): Address {
-    longs[(cache + FAILS) >> 1]! += 1n;
+    countFailure(uma, cache, FailureReason.ctor);
     undo(uma, height);
     uma.rethrow();
     return NO_ITEM;

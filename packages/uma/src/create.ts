@@ -18,6 +18,7 @@ import { kegLayout } from './keg-layout.ts';
 import {
   CacheRecord,
   CallbackBit,
+  EventRecord,
   Feature,
   ItemEntry,
   KegDomain,
@@ -67,7 +68,8 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
   const zoneWords =
     ZoneRecord.words + arena.cpus * CacheRecord.words + arena.domains * ZoneDomain.words;
   const kegWords = primaryZone !== 0 ? 0 : KegRecord.words + arena.domains * KegDomain.words;
-  const bytes = (zoneWords + kegWords) * 4;
+  const events = arena.cpus * EventRecord.words;
+  const bytes = (zoneWords + kegWords + events) * 4;
   const address = staticSpace(cpu, bytes);
   if (address === 0) throw new TableFullError(`zone ${name}: no pages for its record`);
   const zone = address >> 2;
@@ -78,6 +80,7 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
       ? (words[keg + K.flags.at]! & ~InternalFlag.TRASH) | ZoneFlag.SECONDARY
       : words[keg + K.flags.at]! & (INHERITED_FLAGS | InternalFlag.TRASH | ZoneFlag.UNMANAGED);
   writeZone(uma, zone, { definition, id, keg, primaryZone, flags: asked | inherited });
+  words[zone + Z.events.at] = zone + zoneWords + kegWords;
   const end = address + bytes;
   const next = uma.root + UmaRoot.fields.zones.at + id;
   // Behind the count nobody looks; with the count the zone exists and its space is taken.

@@ -16,6 +16,13 @@ export {
 export * from './keg-layout.ts';
 export * from './layout.ts';
 export { reclaim, type ReclaimRequest, type ReclaimResult } from './reclaim.ts';
+export {
+  type FailureName,
+  FailureReason,
+  readZoneFailures,
+  type ZoneFailures,
+} from './statistics/failures.ts';
+export { type UmaView, viewUma } from './statistics/view.ts';
 export { Uma, umaOf } from './uma.ts';
 export * from './working-set.ts';
 export { itemsPerSlab, Zone } from './zone.ts';

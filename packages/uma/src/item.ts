@@ -20,6 +20,7 @@ import {
   ItemState,
   ZoneRecord,
 } from './layout.ts';
+import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { runCtor, runDtor, runInit, runZfini } from './zone-callbacks.ts';
 import { cpuDomain } from './zone-domain.ts';
@@ -64,7 +65,7 @@ export function finishAlloc(
   flags: number,
   argument: number,
 ): Address {
-  const { words, longs, cpu } = uma;
+  const { words, cpu } = uma;
   const { handTop } = cpu;
   const zone = words[slot + 2]!;
   const item = words[slot + 1]!;
@@ -74,11 +75,11 @@ export function finishAlloc(
     refused = !construct(uma, cache, slot, flags, argument);
     if (!refused && (flags & M_ZERO) !== 0) cpu.kernels.zero(item, words[zone + Z.size.at]!);
   } catch (error) {
-    longs[(cache + C.fails.at) >> 1]! += 1n;
+    countFailure(uma, cache, FailureReason.ctor);
     fail(uma, height, error);
   }
   if (refused) {
-    longs[(cache + C.fails.at) >> 1]! += 1n;
+    countFailure(uma, cache, FailureReason.ctor);
     undo(uma, height);
     uma.rethrow();
     return NULL;
@@ -177,7 +178,7 @@ export function allocItem(
     ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0 &&
       runInit(uma, zone, 'zinit', words[slot + 1]!, flags))
   ) {
-    longs[(cache + C.fails.at) >> 1]! += 1n;
+    countFailure(uma, cache, took ? FailureReason.zinit : uma.why);
     if (took) kegRelease(uma, keg, slot, 0);
     giveBack(cpu, slot);
     return NULL;

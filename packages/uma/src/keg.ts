@@ -30,6 +30,7 @@ import {
   ZoneRecord,
 } from './layout.ts';
 import { buildSlab } from './slab.ts';
+import { FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 
 const K = KegRecord.fields;
@@ -77,7 +78,7 @@ export function kegImport(
   while (uma.words[bucket + COUNT]! < max) {
     if (takeFromSlabs(uma, keg, slot, max, domain, flags)) continue;
     if (reserveReached(uma, keg, domain, flags)) return;
-    if ((flags & M_NOVM) !== 0 || !buildSlab(uma, keg, domain, flags)) {
+    if (!mayBuild(uma, flags) || !buildSlab(uma, keg, domain, flags)) {
       // Another CPU may have freed meanwhile: look once more.
       if (!takeFromSlabs(uma, keg, slot, max, domain, flags)) return;
     }
@@ -98,7 +99,7 @@ export function kegTake(
   for (;;) {
     if (takeFromSlabs(uma, keg, slot, 1, domain, flags)) return true;
     if (reserveReached(uma, keg, domain, flags)) return false;
-    if ((flags & M_NOVM) !== 0 || !buildSlab(uma, keg, domain, flags)) {
+    if (!mayBuild(uma, flags) || !buildSlab(uma, keg, domain, flags)) {
       return takeFromSlabs(uma, keg, slot, 1, domain, flags);
     }
   }
@@ -109,7 +110,16 @@ function reserveReached(uma: Uma, keg: number, domain: number, flags: number): b
   const reserve = uma.words[keg + K.reserve.at]!;
   if (reserve === 0 || (flags & M_USE_RESERVE) !== 0) return false;
   const free = Atomics.load(uma.words, kegDomain(keg, domain) + FREE_ITEMS);
-  return free > 0 && free <= reserve && uma.words[keg + K.ipers.at]! + free <= reserve;
+  if (free === 0 || free > reserve || uma.words[keg + K.ipers.at]! + free > reserve) return false;
+  uma.why = FailureReason.reserve;
+  return true;
+}
+
+/** Whether the request may ask for pages. */
+function mayBuild(uma: Uma, flags: number): boolean {
+  if ((flags & M_NOVM) === 0) return true;
+  uma.why = FailureReason.novm;
+  return false;
 }
 
 /**

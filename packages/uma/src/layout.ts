@@ -94,6 +94,12 @@ export const ZoneRecord = {
       count: 8,
       what: 'bit per CPU that has the zone open',
     },
+    events: {
+      at: 63,
+      type: 'i32',
+      kind: 'owned',
+      what: 'word index of the event record of CPU 0; the others follow',
+    },
   },
 } as const;
 
@@ -148,6 +154,65 @@ export const CacheRecord = {
     flushes: { at: 24, type: 'i64', kind: 'statistic', what: 'slow-path entries of free' },
     crossFrees: { at: 26, type: 'i64', kind: 'statistic', what: 'uz_xdomain' },
     features: { at: 28, type: 'i32', kind: 'owned', what: "copy of the zone's" },
+  },
+} as const;
+
+/**
+ * One per (zone, CPU): why allocations failed, and what the debug checks did. The first fields are
+ * the reasons, each at the word that `FailureReason` (statistics/failures.ts) names: every failure
+ * that `CacheRecord.fails` counts is counted under exactly one of them.
+ */
+export const EventRecord = {
+  name: 'zone events',
+  words: 32,
+  fields: {
+    limit: {
+      at: 0,
+      type: 'i64',
+      kind: 'statistic',
+      what: "failures: the zone's limit was reached",
+    },
+    pages: {
+      at: 2,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'failures: no free item, and no pages for a slab',
+    },
+    novm: {
+      at: 4,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'failures: no free item, and M_NOVM forbids to ask for pages',
+    },
+    reserve: {
+      at: 6,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'failures: the free items left are the reserve',
+    },
+    init: { at: 8, type: 'i64', kind: 'statistic', what: 'failures: keg init refused a new slab' },
+    zinit: { at: 10, type: 'i64', kind: 'statistic', what: 'failures: zone init refused' },
+    ctor: { at: 12, type: 'i64', kind: 'statistic', what: 'failures: the ctor refused or threw' },
+    import: {
+      at: 14,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'failures: the import function of a cache zone delivered nothing',
+    },
+    busy: {
+      at: 16,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'failures: a lock was busy on a CPU that may not block',
+    },
+    bucket: {
+      at: 18,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'requests for a bucket that failed: items then move one by one',
+    },
+    trashed: { at: 20, type: 'i64', kind: 'statistic', what: 'items sampled by vm.debug.divisor' },
+    skipped: { at: 22, type: 'i64', kind: 'statistic', what: 'items that the divisor left out' },
   },
 } as const;
 
@@ -331,6 +396,7 @@ for (const layout of [
   UmaRoot,
   ZoneRecord,
   CacheRecord,
+  EventRecord,
   ZoneDomain,
   KegRecord,
   KegDomain,

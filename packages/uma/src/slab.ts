@@ -37,6 +37,7 @@ import {
   SlabHeader,
   ZoneRecord,
 } from './layout.ts';
+import { FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { mayRun, runFini, runInit } from './zone-callbacks.ts';
 import { zoneCache } from './zone-domain.ts';
@@ -65,6 +66,7 @@ export function buildSlab(uma: Uma, keg: number, domain: number, flags: number):
     if (words[header] !== HandKind.none) returnPart(uma, header);
     if (words[table] !== HandKind.none) returnPart(uma, table);
     giveBack(cpu, pages);
+    uma.why = FailureReason.pages;
     return false;
   }
   assemble(uma, keg, domain, pages, header, table);
@@ -72,6 +74,7 @@ export function buildSlab(uma: Uma, keg: number, domain: number, flags: number):
   if (built) insertSlab(uma, keg, domain, pages);
   else destroySlab(uma, pages);
   giveBack(cpu, pages);
+  if (!built) uma.why = FailureReason.init;
   return built;
 }
 

@@ -31,6 +31,7 @@ import { giveBackTo, handHeight } from './hands.ts';
 import { offpageHeaderItemBytes } from './keg-layout.ts';
 import { UmaRoot } from './layout.ts';
 import { registerRepairs } from './recover.ts';
+import { FailureReason } from './statistics/failures.ts';
 import { openZone, type Zone } from './zone.ts';
 
 const R = UmaRoot.fields;
@@ -57,6 +58,8 @@ export class Uma {
   readonly bucketZones: readonly number[];
   /** Zones that this thread has opened, by number. */
   readonly opened: (Zone | undefined)[];
+  /** Why the last step of an allocation gave up (a `FailureReason`); for whoever counts it. */
+  why: number;
   private pending: unknown;
 
   private constructor(cpu: Cpu, root: number) {
@@ -71,6 +74,7 @@ export class Uma {
     this.tableZones = [];
     this.bucketZones = [];
     this.opened = [];
+    this.why = FailureReason.pages;
     this.pending = undefined;
     this.operations = createCacheOperations(this);
   }
