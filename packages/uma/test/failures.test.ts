@@ -7,6 +7,7 @@ import {
   M_NOVM,
   M_NOWAIT,
   readZoneFailures,
+  UmaRoot,
   type Zone,
   type ZoneDefinition,
   ZoneFlag,
@@ -99,11 +100,13 @@ test('a busy lock on a CPU that may not block', () => {
 });
 
 test('a bucket that is not to be had is counted apart: the items move one by one', () => {
-  const primary = zoneOf();
-  const definition = { name: 'cached', size: BASE.size, primary: primary.definition };
-  const zone = primary.uma.open(defineZone(definition));
+  const zone = zoneOf({ flags: 0 });
+  const { words, root } = zone.uma;
+  const disabled = root + UmaRoot.fields.bucketDisable.at;
   // The keg has free items, the bucket zones have none and find no pages.
-  primary.free(primary.alloc(M_NOWAIT));
+  words[disabled] = 1;
+  zone.free(zone.alloc(M_NOWAIT));
+  words[disabled] = 0;
   takeAllPages(zone.uma, 0);
   expect(zone.alloc(M_NOWAIT)).not.toBe(NULL);
   expect(readZoneFailures(zone.uma, zone.record).bucket).toBeGreaterThan(0n);
