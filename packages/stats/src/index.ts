@@ -18,3 +18,20 @@ export {
 export { CounterSetRecord, LINE_COUNTERS } from './layout.ts';
 export { type Statistic, StatisticRegistry, type StatisticValue } from './registry.ts';
 export { differenceOf, type Snapshot, type SnapshotDifference, takeSnapshot } from './snapshot.ts';
+export {
+  SYSCTL_ERRNO,
+  type SysctlErrno,
+  SysctlError,
+  type SysctlNode,
+  sysctlStatistics,
+  SysctlTree,
+} from './sysctl.ts';
+export {
+  decodeSysctl,
+  encodeSysctl,
+  printSysctl,
+  sysctlBytes,
+  sysctlFormat,
+  type SysctlType,
+  type SysctlValue,
+} from './sysctl-value.ts';

@@ -1,12 +1,14 @@
 /**
- * What statistics exist, by path with description: the sysctl tree. A registry is an ordinary
- * object of one thread; it holds how to read, never a value. Counter sets of the arena are found
- * by themselves, whichever worker made them; the layers add their other statistics with `add`.
+ * What statistics exist, by path with description: what snapshots are taken of. A registry is an
+ * ordinary object of one thread; it holds how to read, never a value. Counter sets of the arena are
+ * found by themselves, whichever worker made them; the layers add their other statistics with `add`,
+ * or a whole sysctl tree with `include(() => sysctlStatistics(tree))`.
  */
 
 import { type Arena, ArgumentError } from '@umbuf/memory';
 import { counterFetch } from './counter.ts';
 import { listCounters } from './counter-set.ts';
+import { isAtOrBelow } from './sysctl.ts';
 
 export type StatisticValue = bigint | number | string;
 
@@ -22,6 +24,7 @@ export interface Statistic {
 export class StatisticRegistry {
   readonly arena: Arena;
   readonly #statistics: Map<string, Statistic> = new Map();
+  readonly #included: (() => Iterable<Statistic>)[] = [];
 
   constructor(arena: Arena) {
     this.arena = arena;
@@ -33,6 +36,11 @@ export class StatisticRegistry {
       throw new ArgumentError(`statistics: ${statistic.path} exists already`);
     }
     this.#statistics.set(statistic.path, statistic);
+  }
+
+  /** Adds what `statistics` names, at each look anew; a path that is taken stays as it is. */
+  include(statistics: () => Iterable<Statistic>): void {
+    this.#included.push(statistics);
   }
 
   /** Removes a path and everything below it; returns how many. */
@@ -59,6 +67,9 @@ export class StatisticRegistry {
   /** Adds the arena's counters; a path that a layer has taken stays the layer's. */
   #discover(): Map<string, Statistic> {
     const all = new Map(this.#statistics);
+    for (const statistics of this.#included) {
+      for (const each of statistics()) if (!all.has(each.path)) all.set(each.path, each);
+    }
     for (const set of listCounters(this.arena)) {
       for (const [index, { name, description }] of set.counters.entries()) {
         const path = `${set.name}.${name}`;
@@ -69,8 +80,4 @@ export class StatisticRegistry {
     }
     return all;
   }
-}
-
-function isAtOrBelow(path: string, above: string): boolean {
-  return above === '' || path === above || path.startsWith(`${above}.`);
 }
