@@ -23,6 +23,7 @@ import { InternalFlag } from './flags.ts';
 import { fail, giveBack, giveBackTo, handHeight } from './hands.ts';
 import { allocItem, freeItem } from './item.ts';
 import { BucketHeader, CacheRecord, Feature, Hand, ItemState, ZoneRecord } from './layout.ts';
+import { serveReclaim } from './reclaim-zone.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { cpuDomain, fetchBucket, putBucket, raisePeak } from './zone-domain.ts';
@@ -61,7 +62,10 @@ export function allocSlow(uma: Uma, cache: number, flags: number, argument: numb
   longs[(cache + C.refills.at) >> 1]! += 1n;
   try {
     if (!cpu.mayBlock && height > DEFERRED_MAX) return failed(uma, cache, inner);
-    if (!inner) checkpoint(cpu);
+    if (!inner) {
+      checkpoint(cpu);
+      serveReclaim(uma, zone);
+    }
     // Ends: a refill that returns true loaded at least one item; others can take items away only
     // while we wait inside it, and each time they do they made progress.
     while (refill(uma, zone, cache, flags, cookie)) {
@@ -123,7 +127,10 @@ export function putItem(uma: Uma, cache: number, slot: number): void {
   const { words, cpu } = uma;
   const height = (slot - cpu.hand) / HAND_SLOT_WORDS;
   try {
-    if (words[cache + ALLOC_COUNT] === words[cache + ALLOC_ENTRIES]) checkpoint(cpu);
+    if (words[cache + ALLOC_COUNT] === words[cache + ALLOC_ENTRIES]) {
+      checkpoint(cpu);
+      serveReclaim(uma, words[cache + ZONE]!);
+    }
     pushSlot(uma, cache, slot, 0);
     giveBack(cpu, slot);
   } catch (error) {

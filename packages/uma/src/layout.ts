@@ -86,6 +86,12 @@ export const ZoneRecord = {
       kind: 'atomic',
       what: 'reclaims put off because no opener was at hand',
     },
+    reclaimWanted: {
+      at: 15,
+      type: 'i32',
+      kind: 'hint',
+      what: 'request that waits for a CPU with the zone open, 0 = none',
+    },
     name: { at: 16, type: 'i32', kind: 'owned', count: 16, what: 'UTF-8, at most 63 bytes' },
     openers: {
       at: 32,
@@ -93,6 +99,12 @@ export const ZoneRecord = {
       kind: 'atomic',
       count: 8,
       what: 'bit per CPU that has the zone open',
+    },
+    reclaimers: {
+      at: 56,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'uz_reclaimers: reclaims under way, for whoever destroys the zone',
     },
     events: {
       at: 63,
@@ -244,6 +256,7 @@ export const ZoneDomain = {
     timin: { at: 25, type: 'i32', kind: 'locked', what: 'periods since limin was 0' },
     seq: { at: 26, type: 'i32', kind: 'locked', what: 'lowest SMR tag on the queue' },
     cross: { at: 27, type: 'i32', kind: 'locked', what: 'partial bucket of foreign items' },
+    liminFraction: { at: 30, type: 'i32', kind: 'locked', what: '1/256 items above limin' },
   },
 } as const;
 
@@ -377,6 +390,8 @@ export const Hand = {
   item: 17,
   /** value: word index of a slab on no list, detail: word index of its keg, more: items initialised. */
   slab: 18,
+  /** value: word index of a zone, one of whose `reclaimers` is this CPU. */
+  reclaimer: 19,
 } as const;
 
 /**

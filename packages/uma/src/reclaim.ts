@@ -1,39 +1,26 @@
 /**
- * Reclaim (spec 2.10, 2.12): bucket caches down to the keg, per-CPU caches of any CPU into the
- * bucket cache, free slabs back to the page pools. Callbacks run here with no lock held; a thread
- * that has not opened a zone with callbacks leaves its buckets where they are and counts it.
+ * Reclaim on request: `uma_reclaim`, `uma_reclaim_domain`, `uma_zone_reclaim`,
+ * `uma_zone_reclaim_domain` (spec 2.12). What happens to one zone's queues and keg is in
+ * reclaim-zone.ts, what happens to the per-CPU caches in drain-cpus.ts; the trim that nobody asks for is
+ * in voluntary-trim.ts, the one that a shortage of pages asks for in low-memory.ts.
  */
 
-import {
-  claimedState,
-  type Cpu,
-  CpuRecord,
-  drainCpu,
-  enterCpu,
-  HandKind,
-  HAND_SLOT_WORDS,
-  lockMutex,
-  reserveSlot,
-  unlockMutex,
-} from '@umbuf/memory';
-import { bucketSizeAfterReclaim, bucketSizeBeforeCpuDrain } from './bucket-ladder.ts';
-import { drainBucket, freeBucket } from './bucket.ts';
+import { ArgumentError, enterCpu, requireInteger } from '@umbuf/memory';
+import { bucketSizeBeforeCpuDrain } from './bucket-ladder.ts';
+import { drainCpus } from './drain-cpus.ts';
 import { InternalFlag, ZoneFlag } from './flags.ts';
-import { fail, giveBack, handHeight } from './hands.ts';
-import { CallbackBit, KegRecord, ZoneDomain, ZoneRecord } from './layout.ts';
-import { drainSlabs } from './slab.ts';
-import { type Uma, umaOf } from './uma.ts';
-import { updateWorkingSet } from './working-set.ts';
-import { mayRun } from './zone-callbacks.ts';
-import { fetchForReclaim, moveCache, zoneDomain } from './zone-domain.ts';
-import { isPrimary } from './zone-statistics.ts';
+import { fail, handHeight } from './hands.ts';
+import { ZoneRecord } from './layout.ts';
+import { updateBucketDisable } from './page-shortage.ts';
+import { ANY_DOMAIN, emptyPass, type Pass, reclaimZone } from './reclaim-zone.ts';
+import type { Uma } from './uma.ts';
 
 const Z = ZoneRecord.fields;
 
 /**
- * - trim: free cached buckets above the working set
- * - drain: empty the bucket caches; per-CPU caches untouched
- * - drain-cpu: flush every CPU's caches first, then drain
+ * - trim (UMA_RECLAIM_TRIM): free cached buckets above the working set
+ * - drain (UMA_RECLAIM_DRAIN): empty the bucket caches; per-CPU caches untouched
+ * - drain-cpu (UMA_RECLAIM_DRAIN_CPU): flush every CPU's caches first, then drain
  */
 export type ReclaimRequest = 'trim' | 'drain' | 'drain-cpu';
 
@@ -42,177 +29,126 @@ export interface ReclaimResult {
   readonly unanswered: readonly number[];
   /** Slabs given back to the page pools. */
   readonly slabs: number;
+  /** Items that left the queues for the kegs. */
+  readonly items: number;
   /** Zones left alone because this thread has not opened them and they have callbacks. */
   readonly needOpener: readonly string[];
 }
 
 /** How long `drain-cpu` waits for a running CPU, milliseconds. */
-const ANSWER_MS = 50;
+export const ANSWER_MS = 50;
 
-/** `uma_zone_reclaim` for one zone, `uma_reclaim` for all of them when `zone` is absent. */
+/**
+ * Reclaims `zone` (`uma_zone_reclaim`), or all zones when it is absent (`uma_reclaim`; a global trim
+ * leaves UNMANAGED zones alone), in one NUMA domain or, with ANY_DOMAIN, in all. `answerMs` bounds the
+ * wait for each running CPU that does not answer, in milliseconds. Runs zone fini and keg fini; what
+ * they throw is thrown at the end, with everything reclaimed. Throws `ArgumentError` for a request or
+ * domain that does not exist (the kernel panics), and on a CPU that may not block `LockBusyError` with
+ * what was done so far done.
+ */
 export function reclaim(
   uma: Uma,
   request: ReclaimRequest,
   zone?: number,
   answerMs: number = ANSWER_MS,
+  domain: number = ANY_DOMAIN,
 ): ReclaimResult {
   const { cpu, words } = uma;
+  if (request !== 'trim' && request !== 'drain' && request !== 'drain-cpu') {
+    throw new ArgumentError(`reclaim: ${String(request)} is not trim, drain or drain-cpu`);
+  }
+  requireInteger('reclaim: domain', domain, ANY_DOMAIN, uma.arena.domains - 1);
   if (words[cpu.entered] === 0) enterCpu(cpu);
-  const pass: Pass = { unanswered: new Set(), needOpener: new Set() };
+  const pass = emptyPass();
   const height = handHeight(cpu);
-  let slabs = 0;
   try {
-    if (zone !== undefined) {
-      slabs = reclaimOne(uma, zone, request, answerMs, pass);
-    } else {
-      // Highest numbers first: the internal zones have the lowest, and gain items from the others.
-      for (let id = uma.zoneCount() - 1; id >= 0; id--) {
-        const record = uma.zoneAt(id);
-        if ((words[record + Z.flags.at]! & ZoneFlag.UNMANAGED) !== 0 && request === 'trim')
-          continue;
-        slabs += reclaimOne(uma, record, request, answerMs, pass);
-      }
-      slabs += drainInternal(uma, request, answerMs, pass);
-    }
+    if (zone !== undefined) reclaimOne(uma, zone, request, domain, answerMs, pass);
+    else reclaimAll(uma, request, domain, answerMs, pass);
   } catch (error) {
     fail(uma, height, error);
   }
   uma.rethrow();
-  return { unanswered: [...pass.unanswered], slabs, needOpener: [...pass.needOpener] };
-}
-
-/** What one call collects. */
-interface Pass {
-  readonly unanswered: Set<number>;
-  readonly needOpener: Set<string>;
-}
-
-/** Rounds over the internal zones: they give items to each other. */
-const INTERNAL_ROUNDS = 8;
-
-/**
- * Slab headers, item tables and buckets that the other zones gave back (2.12). They are drained
- * whatever the request was, until a round frees no slab: a bucket that holds buckets, once
- * drained, is itself an item of a bucket zone.
- */
-function drainInternal(uma: Uma, request: ReclaimRequest, answerMs: number, pass: Pass): number {
-  const own = request === 'drain-cpu' ? 'drain-cpu' : 'drain';
-  let slabs = 0;
-  for (let round = 0; round < INTERNAL_ROUNDS; round++) {
-    let freed = 0;
-    for (const zones of [uma.bucketZones, uma.tableZones, uma.slabZones]) {
-      for (const zone of zones) freed += reclaimOne(uma, zone, own, answerMs, pass);
-    }
-    slabs += freed;
-    if (freed === 0) break;
-  }
-  return slabs;
+  const { unanswered, needOpener, slabs, items } = pass;
+  return { unanswered: [...unanswered], needOpener: [...needOpener], slabs, items };
 }
 
 function reclaimOne(
   uma: Uma,
   zone: number,
   request: ReclaimRequest,
+  domain: number,
   answerMs: number,
   pass: Pass,
-): number {
-  if (request === 'drain-cpu') drainCpus(uma, zone, answerMs, pass.unanswered);
-  return reclaimZone(uma, zone, request, pass.needOpener);
-}
-
-/** Flushes the zone's cache on every CPU, whatever that CPU does. */
-function drainCpus(uma: Uma, zone: number, answerMs: number, unanswered: Set<number>): void {
-  const { words, cpu, arena } = uma;
-  const before = words[zone + Z.bucketSize.at]!;
-  const least = words[zone + Z.bucketSizeMin.at]!;
-  Atomics.store(words, zone + Z.bucketSize.at, bucketSizeBeforeCpuDrain(before, least));
-  const claim = (own: Cpu, target: number, seen: number): boolean =>
-    claimCache(umaOf(own), zone, target, seen);
-  for (let target = 0; target < arena.cpus; target++) {
-    if (target === cpu.number) flushOwn(uma, zone);
-    // One that did not answer for one zone is not waited for again: its request covers them all.
-    else if (unanswered.has(target)) continue;
-    else if (drainCpu(cpu, target, claim, answerMs) === 'unanswered') unanswered.add(target);
+): void {
+  if (request === 'drain-cpu') {
+    shrinkForCpuDrain(uma, zone);
+    drainCpus(uma, [zone], answerMs, pass.unanswered);
   }
+  reclaimZone(uma, zone, request === 'trim' ? 'trim' : 'drain', domain, pass);
 }
 
-/** One zone's cache of this CPU to the queue. */
-export function flushOwn(uma: Uma, zone: number): void {
-  moveAndFree(uma, zone, uma.cpu.number, -1, 0, 0);
-}
-
-/** The claim of `drainCpu`: see `moveCache`. */
-function claimCache(uma: Uma, zone: number, target: number, seen: number): boolean {
-  const state = uma.arena.cpuTable + target * CpuRecord.words;
-  const won = moveAndFree(uma, zone, target, seen, state, claimedState(seen, uma.cpu.number));
-  if (won) uma.longs[(uma.cpu.base + CpuRecord.fields.claims.at) >> 1]! += 1n;
-  return won;
-}
-
-/** `moveCache` with three slots of our own, then the empty buckets back to their zones. */
-export function moveAndFree(
+/** `uma_reclaim_domain` of all zones. */
+export function reclaimAll(
   uma: Uma,
-  zone: number,
-  target: number,
-  seen: number,
-  state: number,
-  claimed: number,
-): boolean {
-  const { words, cpu } = uma;
-  const slots = reserveSlot(cpu);
-  reserveSlot(cpu);
-  reserveSlot(cpu);
-  const won = moveCache(uma, zone, target, slots, state, seen, claimed);
-  for (let index = 0; index < 3; index++) {
-    const slot = slots + index * HAND_SLOT_WORDS;
-    // With the guard: a bucket given back in a drain takes no new bucket to be cached in.
-    if (words[slot] !== HandKind.none) freeBucket(uma, slot, InternalFlag.BUCKET);
-  }
-  giveBack(cpu, slots);
-  return won;
-}
-
-/** The queue, then the free slabs. Returns slabs destroyed. */
-function reclaimZone(
-  uma: Uma,
-  zone: number,
   request: ReclaimRequest,
-  needOpener: Set<string>,
-): number {
-  const { words, arena } = uma;
-  const size = words[zone + Z.bucketSize.at]!;
-  const least = words[zone + Z.bucketSizeMin.at]!;
-  Atomics.store(words, zone + Z.bucketSize.at, bucketSizeAfterReclaim(size, least));
-  const zoneMay = mayRun(uma, zone, CallbackBit.zfini);
-  if (!zoneMay) needOpener.add(uma.zoneName(zone));
-  let slabs = 0;
-  for (let domain = 0; domain < arena.domains; domain++) {
-    if (zoneMay) reclaimBuckets(uma, zone, domain, request);
-    const keg = words[zone + Z.keg.at]!;
-    const nofree = (words[keg + KegRecord.fields.flags.at]! & ZoneFlag.NOFREE) !== 0;
-    if (nofree || !isPrimary(uma, zone)) continue;
-    if (mayRun(uma, zone, CallbackBit.fini)) slabs += drainSlabs(uma, keg, domain, 0);
-    else needOpener.add(uma.zoneName(zone));
+  domain: number,
+  answerMs: number,
+  pass: Pass,
+): void {
+  updateBucketDisable(uma);
+  const zones = allZones(uma);
+  for (const zone of zones) {
+    const unmanaged = (uma.words[zone + Z.flags.at]! & ZoneFlag.UNMANAGED) !== 0;
+    if (request === 'trim' && unmanaged) continue;
+    reclaimZone(uma, zone, request === 'trim' ? 'trim' : 'drain', domain, pass);
   }
-  return slabs;
+  if (request === 'drain-cpu') {
+    // What everybody sees is gone already, so the visit to the CPUs has the less to move.
+    for (const zone of zones) shrinkForCpuDrain(uma, zone);
+    drainCpus(uma, zones, answerMs, pass.unanswered);
+    for (const zone of zones) reclaimZone(uma, zone, 'drain', domain, pass);
+  }
+  drainInternal(uma, request === 'drain-cpu', domain, answerMs, pass);
+  // The kernel looks again at its next tick only; here none may come.
+  updateBucketDisable(uma);
 }
 
-function reclaimBuckets(uma: Uma, zone: number, domain: number, request: ReclaimRequest): void {
-  const { words, cpu } = uma;
-  const record = zoneDomain(uma, zone, domain);
-  lockMutex(cpu, record);
-  updateWorkingSet(words, record + ZoneDomain.fields.nitems.at);
-  const keep = request === 'trim' ? words[record + ZoneDomain.fields.wss.at]! : 0;
-  unlockMutex(cpu, record);
-  // Ends: each round frees a bucket; others refill only by their own progress.
-  for (;;) {
-    const slot = reserveSlot(cpu);
-    const took = fetchForReclaim(uma, zone, domain, keep, slot);
-    if (took) {
-      drainBucket(uma, slot);
-      freeBucket(uma, slot, InternalFlag.BUCKET);
-    }
-    giveBack(cpu, slot);
-    if (!took) return;
+/** Highest numbers first: the internal zones have the lowest, and gain items from the others. */
+function allZones(uma: Uma): number[] {
+  const zones: number[] = [];
+  for (let id = uma.zoneCount() - 1; id >= 0; id--) zones.push(uma.zoneAt(id));
+  return zones;
+}
+
+/** `cache_shrink`, without a lock as every change of the bucket size: approximate. */
+function shrinkForCpuDrain(uma: Uma, zone: number): void {
+  const { words } = uma;
+  if ((words[zone + Z.flags.at]! & InternalFlag.INTERNAL) !== 0) return;
+  const size = words[zone + Z.bucketSize.at]!;
+  const next = bucketSizeBeforeCpuDrain(size, words[zone + Z.bucketSizeMin.at]!);
+  Atomics.store(words, zone + Z.bucketSize.at, next);
+}
+
+/** Rounds over the internal zones: they give items to each other. */
+const INTERNAL_ROUNDS = 8;
+
+/**
+ * Slab headers, item tables and buckets that the other zones gave back. They are drained whatever the
+ * request was, as in the kernel; unlike there, until a round frees no slab: a bucket that holds buckets,
+ * once drained, is itself an item of a bucket zone. Only the first round makes their buckets smaller.
+ */
+function drainInternal(
+  uma: Uma,
+  cpuCaches: boolean,
+  domain: number,
+  answerMs: number,
+  pass: Pass,
+): void {
+  const zones = [...uma.bucketZones, ...uma.tableZones, ...uma.slabZones];
+  for (let round = 0; round < INTERNAL_ROUNDS; round++) {
+    const before = pass.slabs;
+    if (cpuCaches) drainCpus(uma, uma.bucketZones, answerMs, pass.unanswered);
+    for (const zone of zones) reclaimZone(uma, zone, 'drain', domain, pass, round === 0);
+    if (pass.slabs === before) return;
   }
 }

@@ -13,7 +13,8 @@ import { freeItem } from './item.ts';
 import { isLive, itemEntry, markFree } from './item-table.ts';
 import { kegRelease } from './keg.ts';
 import { BucketHeader, CallbackBit, Feature, Hand, ItemState, ZoneRecord } from './layout.ts';
-import { flushOwn, moveAndFree } from './reclaim.ts';
+import { flushOwn, moveAndFree } from './drain-cpus.ts';
+import { endReclaim } from './reclaim-zone.ts';
 import { destroySlab } from './slab.ts';
 import { type Uma, umaOf } from './uma.ts';
 import { canRun } from './zone-callbacks.ts';
@@ -31,6 +32,7 @@ export function registerRepairs(arena: Arena): void {
   hooks.slotRepairs[Hand.bucket] = (cpu, slot) => repairBucket(umaOf(cpu), slot);
   hooks.slotRepairs[Hand.item] = (cpu, slot) => repairItem(umaOf(cpu), slot);
   hooks.slotRepairs[Hand.slab] = (cpu, slot) => destroySlab(umaOf(cpu), slot);
+  hooks.slotRepairs[Hand.reclaimer] = (cpu, slot) => endReclaim(umaOf(cpu), slot);
   hooks.cacheRepairs.push(repairCaches);
 }
 

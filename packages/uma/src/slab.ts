@@ -211,10 +211,13 @@ function insertSlab(uma: Uma, keg: number, domain: number, slot: number): void {
 }
 
 /**
- * Takes free slabs off the list until `keep` are left, and destroys them. Returns how many.
- * `keg_drain_domain`; the caller has looked at NOFREE and at whether it may run keg fini.
+ * Destroys free slabs, all but those that the reserve needs. Returns how many. `keg_drain_domain`;
+ * the caller has looked at NOFREE and at whether it may run keg fini.
+ *
+ * The kernel takes all of them off the list at once; here each goes on its own, with what the
+ * reserve needs computed anew, so that a death or a busy lock leaves the rest where they were.
  */
-export function drainSlabs(uma: Uma, keg: number, domain: number, keep: number): number {
+export function drainSlabs(uma: Uma, keg: number, domain: number): number {
   const { words, cpu } = uma;
   const record = kegDomain(keg, domain);
   const ipers = words[keg + K.ipers.at]!;
@@ -224,7 +227,8 @@ export function drainSlabs(uma: Uma, keg: number, domain: number, keep: number):
   for (;;) {
     const slot = reserveSlot(cpu);
     lockMutex(cpu, record);
-    const slab = words[record + FREE_SLABS]! > keep ? words[record + FREE]! : 0;
+    const slab =
+      words[record + FREE_SLABS]! > slabsToKeep(words, keg, record) ? words[record + FREE]! : 0;
     if (slab !== 0) {
       // straight
       words[slot + 1] = slab;
@@ -245,6 +249,14 @@ export function drainSlabs(uma: Uma, keg: number, domain: number, keep: number):
     if (slab === 0) return destroyed;
     destroyed++;
   }
+}
+
+/** Free slabs that the keg's reserve needs besides the free items of its partial slabs. */
+function slabsToKeep(words: Int32Array, keg: number, record: number): number {
+  const reserve = words[keg + K.reserve.at]!;
+  const ipers = words[keg + K.ipers.at]!;
+  const partial = words[record + FREE_ITEMS]! - words[record + FREE_SLABS]! * ipers;
+  return partial < reserve ? Math.ceil((reserve - partial) / ipers) : 0;
 }
 
 /** Destroys the slab in `slot` (on no list, no item in use) and voids the slot. Repeatable. */

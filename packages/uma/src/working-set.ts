@@ -1,6 +1,6 @@
 /**
  * The working-set estimator of a zone domain at the end of a period (spec 1.8), over seven consecutive
- * words of its record (`at` is the index of the first). All in items, except `timin`. Called with the
+ * words of its record (`at` is the index of the first) and one more. All in items, except `timin`. Called with the
  * zone-domain lock held; what a bucket's move does to the estimate is in zone-domain.ts, inside the
  * straight line of the move.
  *
@@ -10,9 +10,9 @@
  * is an `Atomics` call, under the lock too, and the locked side changes it by add and sub only, so
  * that a concurrent raise is never lost. The others are written under the lock.
  *
- * Divergence D16, not taken yet: as in the kernel `limin` is an integer, so that its 1/256 steps
- * round to 0 below 256 items above the working set and small caches are never trimmed voluntarily.
- * The remedy is to keep `limin` in 1/256 items; both vectors of the specification would change.
+ * Defect D16, built right: the kernel keeps `limin` in whole items, so that its steps of 1/256 round
+ * to 0 below 256 items above the working set, and small caches are never trimmed voluntarily. Here
+ * `limin` has a fraction of 1/256 items in a word of its own, so every other use of it is as it was.
  */
 
 /** Word offsets from `at`; the order is that of `ZoneDomain` in layout.ts. */
@@ -24,10 +24,16 @@ export const WorkingSet = {
   wss: 4,
   limin: 5,
   timin: 6,
+  /** Behind what else the record has. */
+  liminFraction: 11,
 } as const;
 
-/** Words that the estimator takes. */
+/** Consecutive words of the estimator. */
 export const WORKING_SET_WORDS = 7;
+
+/** What `limin` is counted in: 1/256 items here, whole items in the kernel. */
+export const LIMIN_UNITS = 256;
+export const LIMIN_UNITS_KERNEL = 1;
 
 /** Periods of 20 s after which an idle surplus is freed voluntarily (`UMA_TIMIN`: 15 minutes). */
 export const IDLE_PERIODS = 45;
@@ -35,8 +41,9 @@ export const IDLE_PERIODS = 45;
 /**
  * End of a 20 s period, or any reclaim call (`zone_domain_update_wss`). `imax` is loaded once: a
  * raise between that load and the sub survives unhalved, which only delays its decay a period.
+ * `units` per item are what `limin` is kept in.
  */
-export function updateWorkingSet(words: Int32Array, at: number): void {
+export function updateWorkingSet(words: Int32Array, at: number, units: number = LIMIN_UNITS): void {
   const nitems = words[at + WorkingSet.nitems]!;
   const peak = Atomics.load(words, at + WorkingSet.imax);
   const decayed = Math.floor((words[at + WorkingSet.wss]! * 3) / 4);
@@ -45,11 +52,20 @@ export function updateWorkingSet(words: Int32Array, at: number): void {
   const surplus = words[at + WorkingSet.imin]! - wss;
   if (surplus >= 0) {
     const limin = words[at + WorkingSet.limin]!;
-    words[at + WorkingSet.limin] =
-      limin >= surplus ? surplus : Math.floor((surplus + 255 * limin) / 256);
+    if (limin >= surplus) {
+      words[at + WorkingSet.limin] = surplus;
+      words[at + WorkingSet.liminFraction] = 0;
+    } else {
+      // A step of 1/256 towards the surplus; exact, far below 2^53.
+      const before = limin * units + words[at + WorkingSet.liminFraction]!;
+      const after = Math.floor((surplus * units + 255 * before) / 256);
+      words[at + WorkingSet.limin] = Math.floor(after / units);
+      words[at + WorkingSet.liminFraction] = after % units;
+    }
     words[at + WorkingSet.timin] = words[at + WorkingSet.timin]! + 1;
   } else {
     words[at + WorkingSet.limin] = 0;
+    words[at + WorkingSet.liminFraction] = 0;
     words[at + WorkingSet.timin] = 0;
   }
   // Keep half of the peak, against effects of where the period ends.

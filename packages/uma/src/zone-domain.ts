@@ -24,6 +24,7 @@ const IMIN = ZoneDomain.fields.imin.at;
 const BIMIN = ZoneDomain.fields.bimin.at;
 const WSS = ZoneDomain.fields.wss.at;
 const LIMIN = ZoneDomain.fields.limin.at;
+const LIMIN_FRACTION = ZoneDomain.fields.liminFraction.at;
 const TIMIN = ZoneDomain.fields.timin.at;
 
 const LINK = BucketHeader.fields.link.at;
@@ -140,7 +141,10 @@ export function fetchForReclaim(
     words[record + BIMIN] = bimin - shared;
     const limin = words[record + LIMIN]!;
     words[record + LIMIN] = limin >= count ? limin - count : 0;
-    if (limin < count) words[record + TIMIN] = 0;
+    if (limin < count) {
+      words[record + LIMIN_FRACTION] = 0;
+      words[record + TIMIN] = 0;
+    }
     // end
     Atomics.sub(words, record + IMAX, shared);
   }

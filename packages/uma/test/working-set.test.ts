@@ -7,6 +7,8 @@ import { Uma } from '../src/uma.ts';
 import { allocBucket, freeBucket } from '../src/bucket.ts';
 import {
   idleTrimTarget,
+  LIMIN_UNITS,
+  LIMIN_UNITS_KERNEL,
   updateWorkingSet,
   WORKING_SET_WORDS,
   WorkingSet,
@@ -23,7 +25,7 @@ const unlimited = 2 ** 31 - 1;
 const at = 5;
 
 function record(): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(64));
+  return new Int32Array(new SharedArrayBuffer(128));
 }
 
 /** nitems, imax, imin, bimin, wss, limin, timin. */
@@ -40,7 +42,10 @@ describe('the working-set estimator', () => {
     expect([fields.imax.kind, fields.nitems.kind]).toEqual(['atomic', 'statistic']);
   });
 
-  it('follows the first vector of the specification', () => {
+  it.each([
+    ['whole items, as the kernel', LIMIN_UNITS_KERNEL],
+    ['1/256 items', LIMIN_UNITS],
+  ])('follows the first vector of the specification, limin in %s', (_name, units) => {
     const words = record();
     for (let i = 0; i < 3; i++) putItems(words, at, 30, unlimited, true);
     expect(state(words)).toEqual([90, 90, 0, 90, 0, 0, 0]);
@@ -55,17 +60,55 @@ describe('the working-set estimator', () => {
       [60, 63, 60, 60, 33, 0, 2],
       [60, 61, 60, 60, 24, 0, 3],
     ]) {
-      updateWorkingSet(words, at);
+      updateWorkingSet(words, at, units);
       expect(state(words)).toEqual(expected);
     }
   });
 
-  it('reaches limin 147 and timin 50 in 50 idle periods after one put of 1000', () => {
+  it('reaches limin 147 and timin 50 in 50 idle periods after one put of 1000, in whole items', () => {
+    const words = record();
+    putItems(words, at, 1000, unlimited, true);
+    for (let i = 0; i < 50; i++) updateWorkingSet(words, at, LIMIN_UNITS_KERNEL);
+    expect([words[at + WorkingSet.limin], words[at + WorkingSet.timin]]).toEqual([147, 50]);
+    expect(idleTrimTarget(words, at)).toBe(1000 - 36);
+  });
+
+  it('comes nearer to the exact average in 1/256 items than in whole ones', () => {
+    // The exact average: no surplus in the period of the put, 1000 in each of the 49 behind it.
+    let exact = 0;
+    for (let period = 1; period < 50; period++) exact = (1000 + 255 * exact) / 256;
     const words = record();
     putItems(words, at, 1000, unlimited, true);
     for (let i = 0; i < 50; i++) updateWorkingSet(words, at);
-    expect([words[at + WorkingSet.limin], words[at + WorkingSet.timin]]).toEqual([147, 50]);
-    expect(idleTrimTarget(words, at)).toBe(1000 - 36);
+    const limin = words[at + WorkingSet.limin]! + words[at + WorkingSet.liminFraction]! / 256;
+    expect(Math.abs(limin - exact)).toBeLessThan(0.5);
+    expect(words[at + WorkingSet.timin]).toBe(50);
+  });
+
+  it('sees the surplus of a small cache, which whole items round to nothing (defect D16)', () => {
+    const kernel = record();
+    const ours = record();
+    for (const words of [kernel, ours]) putItems(words, at, 100, unlimited, true);
+    for (let i = 0; i < 2000; i++) {
+      updateWorkingSet(kernel, at, LIMIN_UNITS_KERNEL);
+      updateWorkingSet(ours, at);
+    }
+    expect(kernel[at + WorkingSet.limin]).toBe(0);
+    expect(ours[at + WorkingSet.limin]).toBe(99);
+    expect(idleTrimTarget(kernel, at)).toBe(100);
+    expect(idleTrimTarget(ours, at)).toBe(100 - 24);
+  });
+
+  it('forgets the fraction with limin', () => {
+    const words = record();
+    putItems(words, at, 100, unlimited, true);
+    for (let i = 0; i < 5; i++) updateWorkingSet(words, at);
+    expect(words[at + WorkingSet.liminFraction]).toBeGreaterThan(0);
+    // A burst of more than is left: the surplus is gone.
+    fetchItems(words, at, 90);
+    putItems(words, at, 300, unlimited, true);
+    updateWorkingSet(words, at);
+    expect([words[at + WorkingSet.limin], words[at + WorkingSet.liminFraction]]).toEqual([0, 0]);
   });
 
   it('trims nothing voluntarily before 45 periods are over', () => {

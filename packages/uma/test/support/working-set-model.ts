@@ -72,6 +72,7 @@ export function reclaimItems(words: Int32Array, at: number, count: number): void
   } else {
     words[at + limin] = 0;
     words[at + timin] = 0;
+    words[at + WorkingSet.liminFraction] = 0;
   }
 }
 
