@@ -21,9 +21,10 @@ const texts = [
   ...sourcesIn('docs', '.md'),
 ];
 
-/** Longer than the rest, at most so long: one machine, one classifier, one emitter each. */
+/** Longer than the rest, at most so long: one machine, all records of UMA. */
 const LONG: Readonly<Record<string, number>> = {
   'packages/interleave/src/runtime/machine.ts': 650,
+  'packages/uma/src/layout.ts': 600,
 };
 
 test('every source opens with a header comment', () => {
