@@ -6,7 +6,7 @@
 
 import {
   type Address,
-  ArgumentError,
+  LIMIT_MAX,
   type Cpu,
   enterCpu,
   lockRegistry,
@@ -17,7 +17,6 @@ import {
   TableFullError,
   unlockRegistry,
 } from '@umbuf/memory';
-import { Zone } from '@umbuf/uma';
 import { type PresetName, presets } from './constants.ts';
 import { PresetMismatchError } from './errors.ts';
 import { MbufRoot, MbufStatistics } from './layout.ts';
@@ -113,11 +112,8 @@ function settings(options: MbufOptions): readonly Setting[] {
   if (maxLinkhdr !== undefined) requireInteger('maxLinkhdr', maxLinkhdr, 0, room);
   if (maxProtohdr !== undefined) requireInteger('maxProtohdr', maxProtohdr, 0, room);
   for (const name of LIMIT_NAMES) {
-    requireInteger(name, limits[name] ?? 0, 0, 2 ** 31 - 1);
     // Here, before anything is made: a root with limits that no zone can keep would stay for good.
-    if (limits[name] && !('setMax' in Zone.prototype)) {
-      throw new ArgumentError(`Mbufs.attach: ${name} ${limits[name]}: zones have no limits yet`);
-    }
+    requireInteger(name, limits[name] ?? 0, 0, LIMIT_MAX);
   }
   const quirky = quirks === undefined ? undefined : Number(quirks === 'netbsd-1.191');
   return [

@@ -13,7 +13,7 @@
  * FreeBSD went the same way later (m_get_raw). So nobody else may use these zones directly.
  */
 
-import { type Address, ArgumentError, DebugLevel, NULL, Panic } from '@umbuf/memory';
+import { type Address, DebugLevel, NULL, Panic } from '@umbuf/memory';
 import {
   defineZone,
   M_ZERO,
@@ -68,15 +68,7 @@ export function openZones(uma: Uma, view: ZoneView): MbufZones {
   };
 }
 
-/** What zones have once UMA's limits exist. */
-interface LimitedZone {
-  setMax?: (items: number) => void;
-}
-
-/**
- * Sets the zones' limits (kern.ipc.nmb*); 0 is none. Packets are outside nmbufs, bounded by nmbclusters.
- * Throws ArgumentError when a limit is asked for and UMA has none to offer.
- */
+/** Sets the zones' limits (kern.ipc.nmb*); 0 is none. Packets are outside nmbufs, bounded by nmbclusters. */
 export function applyLimits(zones: MbufZones, limits: Required<ZoneLimits>): void {
   const pairs = [
     [zones.mbuf, limits.nmbufs],
@@ -86,12 +78,8 @@ export function applyLimits(zones: MbufZones, limits: Required<ZoneLimits>): voi
     [zones.jumbo16, limits.nmbjumbo16],
   ] as const;
   for (const [zone, limit] of pairs) {
-    if (limit === 0) continue;
-    const limited = zone as unknown as LimitedZone;
-    if (limited.setMax === undefined) {
-      throw new ArgumentError(`Mbufs.attach: zone ${zone.name} cannot be limited to ${limit} yet`);
-    }
-    limited.setMax(limit);
+    // Every CPU attaches: a limit that a zone has already may have been changed since.
+    if (limit !== 0 && zone.getMax() === 0) zone.setMax(limit);
   }
 }
 

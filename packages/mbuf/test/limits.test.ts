@@ -1,21 +1,48 @@
-/** Limits are asked for at the first attach: what cannot be kept is refused before anything is made. */
+/** The limits of the mbuf zones: given at the first attach, kept by UMA. */
 
-import { Arena, ArgumentError, claimCpu, Root } from '@umbuf/memory';
+import { Arena, ArgumentError, claimCpu, LIMIT_MAX, NULL, Root } from '@umbuf/memory';
 import { Mbufs } from '@umbuf/mbuf';
-import { Uma, Zone } from '@umbuf/uma';
+import { fsck, M_NOWAIT, Uma } from '@umbuf/uma';
 import { expect, test } from 'vitest';
 
-test.runIf(!('setMax' in Zone.prototype))(
-  'limits are refused while zones have none, and leave no root record and no zone behind',
-  () => {
-    const arena = Arena.create({ bytes: 4 << 20, cpus: 2 });
-    const uma = Uma.attach(claimCpu(arena, { manualLeave: true }));
-    const before = arena.words.slice(0, 256);
-    expect(() => Mbufs.attach(uma, { limits: { nmbclusters: 10 } })).toThrow(ArgumentError);
-    expect(() => Mbufs.attach(uma, { limits: { nmbclusters: 10 } })).toThrow(/nmbclusters 10/);
-    expect(arena.words.slice(0, 256)).toEqual(before);
-    expect(arena.words[Root.mbuf]).toBe(0);
-    Mbufs.attach(uma, { limits: { nmbclusters: 0 } });
-    expect(arena.words[Root.mbuf]).not.toBe(0);
-  },
-);
+function attachUma(): Uma {
+  const arena = Arena.create({ bytes: 4 << 20, cpus: 2 });
+  return Uma.attach(claimCpu(arena, { manualLeave: true }));
+}
+
+test('a limit out of range is refused, and leaves no root record behind', () => {
+  const uma = attachUma();
+  const before = uma.words.slice(0, 256);
+  for (const nmbclusters of [-1, 1.5, LIMIT_MAX + 1]) {
+    expect(() => Mbufs.attach(uma, { limits: { nmbclusters } })).toThrow(ArgumentError);
+  }
+  expect(uma.words.slice(0, 256)).toEqual(before);
+  expect(uma.words[Root.mbuf]).toBe(0);
+});
+
+test('clusters end at nmbclusters, in packets and by themselves; mbufs at nmbufs', () => {
+  const uma = attachUma();
+  const mbufs = Mbufs.attach(uma, { limits: { nmbclusters: 10, nmbufs: 25 } });
+  const { cluster, mbuf, jumbo9 } = mbufs.zones;
+  expect([cluster.getMax(), mbuf.getMax(), jumbo9.getMax()]).toEqual([10, 25, 0]);
+  const packets: number[] = [];
+  for (let m = mbufs.getcl(M_NOWAIT, 1, 0); m !== NULL; m = mbufs.getcl(M_NOWAIT, 1, 0)) {
+    packets.push(m);
+  }
+  expect(packets).toHaveLength(10);
+  expect(cluster.limitStatistics().items).toBe(10);
+  // Packets are not counted against nmbufs (spec 6.4).
+  const plain: number[] = [];
+  for (let m = mbufs.get(M_NOWAIT, 1); m !== NULL; m = mbufs.get(M_NOWAIT, 1)) plain.push(m);
+  expect(plain).toHaveLength(25);
+  for (const m of [...packets, ...plain]) mbufs.freem(m as never);
+  expect(fsck(uma).violations).toEqual([]);
+});
+
+test('a limit that was changed since stays when the next CPU attaches', () => {
+  const uma = attachUma();
+  const mbufs = Mbufs.attach(uma, { limits: { nmbclusters: 10 } });
+  mbufs.zones.cluster.setMax(20);
+  const other = Uma.attach(claimCpu(uma.arena, { manualLeave: true }));
+  expect(Mbufs.attach(other).zones.cluster.getMax()).toBe(20);
+});

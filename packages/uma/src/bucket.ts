@@ -6,13 +6,14 @@
  * word says how many of its items the zone's zinit has seen; the rest go to the keg without zfini.
  */
 
-import { HandKind } from '@umbuf/memory';
+import { HandKind, reserveSlot } from '@umbuf/memory';
 import { bucketAllocRow } from './bucket-ladder.ts';
 import { pushSlot } from './cache-slow.ts';
-import { InternalFlag, M_NOWAIT } from './flags.ts';
+import { InternalFlag, M_NOWAIT, M_WAITOK } from './flags.ts';
 import { kegImport, kegRelease } from './keg.ts';
 import { BucketHeader, CallbackBit, Hand, ItemState, ZoneRecord } from './layout.ts';
 import { countFailure, countNoBucket, FailureReason } from './statistics/failures.ts';
+import { releaseRest, reserveForBucket } from './limit/reserve.ts';
 import type { Uma } from './uma.ts';
 import { runInit, runZfini } from './zone-callbacks.ts';
 import { cpuDomain, zoneCache } from './zone-domain.ts';
@@ -75,8 +76,9 @@ export function freeBucket(uma: Uma, slot: number, cookie: number): void {
 }
 
 /**
- * Fills a bucket from the keg into `slot`: the one in `spare` if its row fits, else a new one.
- * False: no bucket or not one item; `slot` is void.
+ * Fills a bucket from the keg into `slot`: the one in `spare` if its row fits, else a new one; with
+ * as many items as the zone's limit leaves. False: no unit, no bucket or not one item; `slot` is
+ * void. A fill never sleeps, for units, nor in a zinit (defect D11): single items do.
  */
 export function fillBucket(
   uma: Uma,
@@ -89,6 +91,37 @@ export function fillBucket(
 ): boolean {
   const { words, cpu } = uma;
   const size = words[zone + Z.bucketSize.at]!;
+  const units = reserveSlot(cpu);
+  const granted = reserveForBucket(uma, zone, size, units);
+  if (granted === 0 || !bucketForFill(uma, zone, slot, spare, size, cookie)) {
+    releaseRest(uma, units);
+    return false;
+  }
+  const bucket = words[slot + 1]!;
+  const max = Math.min(granted, words[bucket + ENTRIES]! & 0xffff);
+  kegImport(uma, words[zone + Z.keg.at]!, slot, units, max, cpuDomain(uma, cpu.number), flags);
+  releaseRest(uma, units);
+  if ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0) {
+    initItems(uma, zone, slot, (flags & ~M_WAITOK) | M_NOWAIT);
+  } else {
+    words[slot + 3] = words[bucket + COUNT]!;
+  }
+  if (words[bucket + COUNT]! > 0) return true;
+  countFailure(uma, cache, uma.why);
+  freeBucket(uma, slot, cookie);
+  return false;
+}
+
+/** The bucket in `spare` if its row fits, else a new one, into `slot`; false when there is none. */
+function bucketForFill(
+  uma: Uma,
+  zone: number,
+  slot: number,
+  spare: number,
+  size: number,
+  cookie: number,
+): boolean {
+  const { words } = uma;
   if (words[spare] !== HandKind.none && spareFits(uma, zone, spare, size)) {
     // straight
     words[slot + 1] = words[spare + 1]!;
@@ -97,18 +130,9 @@ export function fillBucket(
     words[slot] = Hand.bucket;
     words[spare] = HandKind.none;
     // end
-  } else if (!allocBucket(uma, zone, slot, cookie)) {
-    return false;
+    return true;
   }
-  const bucket = words[slot + 1]!;
-  const max = Math.min(size, words[bucket + ENTRIES]! & 0xffff);
-  kegImport(uma, words[zone + Z.keg.at]!, slot, max, cpuDomain(uma, cpu.number), flags);
-  if ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0) initItems(uma, zone, slot, flags);
-  else words[slot + 3] = words[bucket + COUNT]!;
-  if (words[bucket + COUNT]! > 0) return true;
-  countFailure(uma, cache, uma.why);
-  freeBucket(uma, slot, cookie);
-  return false;
+  return allocBucket(uma, zone, slot, cookie);
 }
 
 /** Whether the emptied bucket in `spare` is of the row that a new one would come from. */

@@ -4,8 +4,8 @@
  * tests, interleaving checks and users. It takes each lock in turn and changes nothing.
  *
  * The numbers in the messages are those of the spec: 1 keg conservation, 2 slabs, 3 exactly one
- * place, 4 live bits, 5 accounting, 8 buckets, 9 estimator, 10 callbacks of the keg, 12 contents,
- * 13 pages, with slab headers and item tables. (6 and 7 are the limits', 11 SMR's, 14 the mbufs'.)
+ * place, 4 live bits, 5 accounting, 6 limits, 7 sleepers, 8 buckets, 9 estimator, 10 callbacks of
+ * the keg, 12 contents, 13 pages, with slab headers and item tables. (11 is SMR's, 14 the mbufs'.)
  */
 
 import {
@@ -32,6 +32,7 @@ import {
   ZoneDomain,
   ZoneRecord,
 } from './layout.ts';
+import { checkZoneLimit } from './limit/check.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache, zoneDomain } from './zone-domain.ts';
 import { readZoneStatistics } from './zone-statistics.ts';
@@ -90,6 +91,7 @@ export function fsck(uma: Uma): FsckReport {
         `5: zone ${statistics.name}: ${-statistics.live} more frees than allocs`,
       );
     }
+    census.violations.push(...checkZoneLimit(uma, zone, cached + statistics.live));
     cachedByKeg.set(keg, (cachedByKeg.get(keg) ?? 0) + cached);
     liveByKeg.set(keg, (liveByKeg.get(keg) ?? 0) + statistics.live);
   }

@@ -15,6 +15,7 @@ export {
 } from './item-table.ts';
 export * from './keg-layout.ts';
 export * from './layout.ts';
+export { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts';
 export { freePagesMin, updateBucketDisable } from './page-shortage.ts';
 export { ANSWER_MS, reclaim, type ReclaimRequest, type ReclaimResult } from './reclaim.ts';
 export { ANY_DOMAIN, reclaimersOf } from './reclaim-zone.ts';

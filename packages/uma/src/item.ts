@@ -7,7 +7,7 @@ import { type Address, HAND_SLOT_WORDS, HandKind, NULL, Panic, reserveSlot } fro
 import { checkDeferred, putItem } from './cache-slow.ts';
 import { trashFill, trashVerify } from './debug.ts';
 import { DoubleFreeError } from './errors.ts';
-import { M_ZERO } from './flags.ts';
+import { M_WAITOK, M_ZERO } from './flags.ts';
 import { fail, giveBack, undo } from './hands.ts';
 import { ANY_GENERATION, checkedEntry, itemEntry, markFree, markLive } from './item-table.ts';
 import { kegRelease, kegTake } from './keg.ts';
@@ -20,8 +20,10 @@ import {
   ItemState,
   ZoneRecord,
 } from './layout.ts';
+import { releaseRest, reserveForItem, zoneLimit } from './limit/reserve.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
+import { waitForPages } from './wait.ts';
 import { runCtor, runDtor, runInit, runZfini } from './zone-callbacks.ts';
 import { cpuDomain } from './zone-domain.ts';
 
@@ -172,7 +174,7 @@ export function allocItem(
   const { words, longs, cpu } = uma;
   const slot = reserveSlot(cpu);
   const keg = words[zone + Z.keg.at]!;
-  const took = kegTake(uma, keg, zone, slot, cpuDomain(uma, cpu.number), flags);
+  const took = takeItem(uma, zone, slot, flags);
   if (
     !took ||
     ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0 &&
@@ -188,6 +190,26 @@ export function allocItem(
   words[slot + 3] = ItemState.whole;
   // end
   return finishAlloc(uma, cache, slot, flags, argument);
+}
+
+/** One item from the keg into the void slot `slot`, with its unit where the zone has a limit. */
+function takeItem(uma: Uma, zone: number, slot: number, flags: number): boolean {
+  const { words, cpu } = uma;
+  const keg = words[zone + Z.keg.at]!;
+  const units = reserveSlot(cpu);
+  let took = false;
+  // Ends: another pass only behind a wait for pages, or when the zone was given its limit since we
+  // looked, which happens once.
+  for (;;) {
+    const limit = zoneLimit(uma, zone);
+    if (limit !== 0 && words[units] !== HandKind.units && !reserveForItem(uma, limit, units)) break;
+    took = kegTake(uma, keg, zone, slot, units, cpuDomain(uma, cpu.number), flags);
+    if (took) break;
+    if (limit === 0 && zoneLimit(uma, zone) !== 0) continue;
+    if ((flags & M_WAITOK) === 0 || !waitForPages(uma, keg)) break;
+  }
+  releaseRest(uma, units);
+  return took;
 }
 
 /**

@@ -5,7 +5,9 @@
  * bit first.
  *
  * Each item moves in one straight line under `ud_lock`: bit, counts, list and the hand slot (or
- * the bucket in it) together.
+ * the bucket in it) together, and with them the zone's count of items outside and, where the zone
+ * has a limit, its unit: in a hand slot of kind units before the item leaves the keg, and there
+ * again once it is back (limit/). So the limit's count is exact at every point of death.
  */
 
 import {
@@ -14,13 +16,17 @@ import {
   lockMutex,
   PAGE_SHIFT,
   Panic,
+  releaseUnits,
+  reserveSlot,
   slabOfPage,
   unlockMutex,
 } from '@umbuf/memory';
 import { trashFill } from './debug.ts';
 import { InternalFlag, M_NOVM, M_USE_RESERVE } from './flags.ts';
+import { giveBack } from './hands.ts';
 import {
   BucketHeader,
+  CacheRecord,
   Feature,
   Hand,
   ItemState,
@@ -32,6 +38,7 @@ import {
 import { buildSlab } from './slab.ts';
 import { FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
+import { zoneCache } from './zone-domain.ts';
 
 const K = KegRecord.fields;
 const PARTIAL = KegDomain.fields.partial.at;
@@ -47,6 +54,8 @@ const DATA = SlabHeader.fields.data.at;
 const BITS = SlabHeader.words;
 const COUNT = BucketHeader.fields.count.at;
 const ITEMS = BucketHeader.words;
+const LIMIT = ZoneRecord.fields.limit.at;
+const OUTSIDE = CacheRecord.fields.outside.at;
 
 /** Word index of a keg's domain record. */
 export function kegDomain(keg: number, domain: number): number {
@@ -63,12 +72,14 @@ export function slabOfItem(uma: Uma, keg: number, item: number): number {
 
 /**
  * `zone_import`: takes up to `max` items into the bucket in hand slot `slot`, building slabs as
- * needed. Returns with what it got in the bucket's count.
+ * needed. Returns with what it got in the bucket's count. `units` is the hand slot with the units
+ * of the zone's limit, at least `max`; it is void (or 0) for a zone without limit.
  */
 export function kegImport(
   uma: Uma,
   keg: number,
   slot: number,
+  units: number,
   max: number,
   domain: number,
   flags: number,
@@ -76,31 +87,35 @@ export function kegImport(
   const bucket = uma.words[slot + 1]!;
   // Ends: each round takes at least one item, or builds a slab, or returns.
   while (uma.words[bucket + COUNT]! < max) {
-    if (takeFromSlabs(uma, keg, slot, max, domain, flags)) continue;
+    if (takeFromSlabs(uma, keg, slot, units, max, domain, flags)) continue;
     if (reserveReached(uma, keg, domain, flags)) return;
     if (!mayBuild(uma, flags) || !buildSlab(uma, keg, domain, flags)) {
       // Another CPU may have freed meanwhile: look once more.
-      if (!takeFromSlabs(uma, keg, slot, max, domain, flags)) return;
+      if (!takeFromSlabs(uma, keg, slot, units, max, domain, flags)) return;
     }
   }
 }
 
-/** One item into the void slot `slot` (kind item, for `zone`); false when there is none. */
+/**
+ * One item into the void slot `slot` (kind item, for `zone`); false when there is none. `units`:
+ * see kegImport.
+ */
 export function kegTake(
   uma: Uma,
   keg: number,
   zone: number,
   slot: number,
+  units: number,
   domain: number,
   flags: number,
 ): boolean {
   uma.words[slot + 2] = zone;
   // Ends: see kegImport.
   for (;;) {
-    if (takeFromSlabs(uma, keg, slot, 1, domain, flags)) return true;
+    if (takeFromSlabs(uma, keg, slot, units, 1, domain, flags)) return true;
     if (reserveReached(uma, keg, domain, flags)) return false;
     if (!mayBuild(uma, flags) || !buildSlab(uma, keg, domain, flags)) {
-      return takeFromSlabs(uma, keg, slot, 1, domain, flags);
+      return takeFromSlabs(uma, keg, slot, units, 1, domain, flags);
     }
   }
 }
@@ -124,12 +139,14 @@ function mayBuild(uma: Uma, flags: number): boolean {
 
 /**
  * Takes items from partial and free slabs under the lock: into the bucket of `slot` until it
- * holds `max`, or, when the slot is void, one item into the slot itself. False: none taken.
+ * holds `max`, or, when the slot is void, one item into the slot itself. False: none taken, also
+ * when the zone was given its limit since the caller looked: he reserves, and asks again.
  */
 function takeFromSlabs(
   uma: Uma,
   keg: number,
   slot: number,
+  units: number,
   max: number,
   domain: number,
   flags: number,
@@ -141,10 +158,14 @@ function takeFromSlabs(
   const rsize = words[keg + K.rsize.at]!;
   const bucket = words[slot] === HandKind.none ? 0 : words[slot + 1]!;
   const bitWords = (ipers + 31) >> 5;
+  const zone = words[slot + 2]!;
+  const outside = zoneCache(zone, cpu.number) + OUTSIDE;
   let taken = 0;
   lockMutex(cpu, record);
+  const limited = Atomics.load(words, zone + LIMIT) !== 0;
+  let left = limited ? unitsIn(words, units) : max;
   let count = bucket === 0 ? 0 : words[bucket + COUNT]!;
-  while (count < max && words[record + FREE_ITEMS]! > reserve) {
+  while (count < max && left > 0 && words[record + FREE_ITEMS]! > reserve) {
     const slab = words[record + PARTIAL]! !== 0 ? words[record + PARTIAL]! : words[record + FREE]!;
     if (slab === 0) break;
     let word = 0;
@@ -157,13 +178,14 @@ function takeFromSlabs(
     const bit = bits & -bits;
     const index = (word << 5) + 31 - Math.clz32(bit);
     const item = words[slab + DATA]! + index * rsize;
-    const left = words[slab + FREE_COUNT]! - 1;
-    const wasFree = left + 1 === ipers;
+    const free = words[slab + FREE_COUNT]! - 1;
+    const wasFree = free + 1 === ipers;
     const from = record + (wasFree ? FREE : PARTIAL);
-    const to = record + (left === 0 ? FULL : PARTIAL);
+    const to = record + (free === 0 ? FULL : PARTIAL);
+    left--;
     // straight
     words[slab + BITS + word] = bits & ~bit;
-    words[slab + FREE_COUNT] = left;
+    words[slab + FREE_COUNT] = free;
     words[record + FREE_ITEMS]! -= 1;
     if (wasFree) words[record + FREE_SLABS]! -= 1;
     if (from !== to) {
@@ -185,6 +207,11 @@ function takeFromSlabs(
       words[slot + 3] = ItemState.raw;
       words[slot] = Hand.item;
     }
+    words[outside]! += 1;
+    if (limited) {
+      words[units + 2] = left;
+      if (left === 0) words[units] = HandKind.none;
+    }
     // end
     count++;
     taken++;
@@ -193,10 +220,16 @@ function takeFromSlabs(
   return taken > 0;
 }
 
+/** Units of a limit in hand slot `units`. */
+function unitsIn(words: Int32Array, units: number): number {
+  return units !== 0 && words[units] === HandKind.units ? words[units + 2]! : 0;
+}
+
 /**
  * `zone_release`: gives items back to their slabs. A bucket slot gives back the items from `keep`
  * on, last first; an item slot its item, and is void afterwards. `counter` is the word index of a
- * 64-bit counter of items given back (0 = none), moved in the same straight line.
+ * 64-bit counter of items given back (0 = none), moved in the same straight line. Where the zone
+ * has a limit the items' units are released at the end, in one step (`zone_free_limit`).
  *
  * A zone that does not trash its items on a keg that does (a secondary zone: spec 3.7) gives them
  * back trashed, as fini and the primary zone expect them.
@@ -215,6 +248,10 @@ export function kegRelease(
   const ipers = words[keg + K.ipers.at]!;
   const rsize = words[keg + K.rsize.at]!;
   const bucket = words[slot] === Hand.bucket ? words[slot + 1]! : 0;
+  const zone = words[slot + 2]!;
+  const outside = zoneCache(zone, cpu.number) + OUTSIDE;
+  const units = reserveSlot(cpu);
+  let limit = 0;
   let locked = -1;
   let count = bucket === 0 ? 1 : words[bucket + COUNT]!;
   for (; count > keep; count--) {
@@ -226,7 +263,10 @@ export function kegRelease(
       if (locked !== -1) unlockMutex(cpu, locked);
       lockMutex(cpu, record);
       locked = record;
+      // Under the lock: a limit seeds its count with all that is outside then.
+      limit = Atomics.load(words, zone + LIMIT);
     }
+    const back = limit === 0 ? 0 : unitsIn(words, units) + 1;
     const index = (item - words[slab + DATA]!) / rsize;
     const word = slab + BITS + (index >> 5);
     const bit = 1 << (index & 31);
@@ -257,9 +297,18 @@ export function kegRelease(
     if (bucket !== 0) words[bucket + COUNT] = count - 1;
     else words[slot] = HandKind.none;
     if (counter !== 0) longs[counter >> 1]! += 1n;
+    words[outside]! -= 1;
+    if (back !== 0) {
+      words[units + 1] = limit;
+      words[units + 2] = back;
+      words[units] = HandKind.units;
+    }
     // end
   }
   if (locked !== -1) unlockMutex(cpu, locked);
+  const back = unitsIn(words, units);
+  if (back > 0) releaseUnits(cpu, limit, back, units);
+  giveBack(cpu, units);
 }
 
 /** NUMA domain of an item's memory. */

@@ -26,6 +26,8 @@ export const UmaRoot = {
       what: 'zones made; entries below it never change',
     },
     bucketDisable: { at: 1, type: 'i32', kind: 'hint', what: 'pages are short: no new buckets' },
+    limitedZones: { at: 4, type: 'i32', kind: 'atomic', what: 'zones that have a limit' },
+    warningsOff: { at: 5, type: 'i32', kind: 'atomic', what: '1: vm.zone_warnings is 0' },
     trashed: { at: 2, type: 'i64', kind: 'statistic', what: 'spare' },
     zones: {
       at: 32,
@@ -78,7 +80,7 @@ export const ZoneRecord = {
       at: 13,
       type: 'i32',
       kind: 'atomic',
-      what: 'word index of the limit record, 0 = none',
+      what: 'word index of the limit record, 0 = none; stored once, under all ud_locks',
     },
     needsOpener: {
       at: 14,
@@ -100,6 +102,31 @@ export const ZoneRecord = {
       count: 8,
       what: 'bit per CPU that has the zone open',
     },
+    warning: {
+      at: 40,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'word index of the warning text, 0 = none',
+    },
+    lastWarning: {
+      at: 41,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'uz_ratecheck: seconds since 1970 of the last warning, 0 = none yet',
+    },
+    maxaction: {
+      at: 42,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'CPU + 1 | incarnation << 9 that has a maxaction queued, 0 = none',
+    },
+    limitPeak: {
+      at: 43,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'the largest that limit or count has been at a setMax: what fsck allows',
+    },
+    limitHits: { at: 44, type: 'i64', kind: 'atomic', what: 'requests that met the limit' },
     reclaimers: {
       at: 56,
       type: 'i32',
@@ -166,6 +193,12 @@ export const CacheRecord = {
     flushes: { at: 24, type: 'i64', kind: 'statistic', what: 'slow-path entries of free' },
     crossFrees: { at: 26, type: 'i64', kind: 'statistic', what: 'uz_xdomain' },
     features: { at: 28, type: 'i32', kind: 'owned', what: "copy of the zone's" },
+    outside: {
+      at: 29,
+      type: 'i32',
+      kind: 'locked',
+      what: 'items that this CPU took from the keg less those it gave back; moved under the ud_lock of the slab, so the sum over CPUs is exact for who holds them all',
+    },
   },
 } as const;
 

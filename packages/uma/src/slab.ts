@@ -100,7 +100,7 @@ function takeParts(
 function takePart(uma: Uma, zone: number, slot: number, domain: number, flags: number): boolean {
   if (zone === 0) return true;
   const { words, longs } = uma;
-  if (!kegTake(uma, words[zone + ZoneRecord.fields.keg.at]!, zone, slot, domain, flags)) {
+  if (!kegTake(uma, words[zone + ZoneRecord.fields.keg.at]!, zone, slot, 0, domain, flags)) {
     return false;
   }
   const counter = zoneCache(zone, uma.cpu.number) + CacheRecord.fields.zoneAllocs.at;

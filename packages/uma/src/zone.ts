@@ -4,13 +4,24 @@
  * per item. Objects with fields are built on top of this.
  */
 
-import { type Address, ArgumentError, enterCpu, lockRegistry, unlockRegistry } from '@umbuf/memory';
+import {
+  type Address,
+  ArgumentError,
+  enterCpu,
+  limitHasSleepers,
+  limitMax,
+  lockRegistry,
+  unlockRegistry,
+} from '@umbuf/memory';
 import { createZone, findZone } from './create.ts';
 import { defineZone, fingerprint, type ZoneDefinition } from './definition.ts';
 import { ZoneMismatchError } from './errors.ts';
 import { giveBackTo, handHeight } from './hands.ts';
 import { adoptItem } from './item-table.ts';
 import { KegRecord, ZoneRecord } from './layout.ts';
+import { zoneLimit } from './limit/reserve.ts';
+import { setMax, setMaxcache } from './limit/set-max.ts';
+import { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache } from './zone-domain.ts';
 import { readZoneStatistics, type ZoneStatistics } from './zone-statistics.ts';
@@ -86,6 +97,57 @@ export class Zone {
       throw new ArgumentError(`freeMany: ${from} + ${count} is behind the array's ${items.length}`);
     }
     for (let index = 0; index < count; index++) this.freeOne(this.cache, items[from + index]!, 0);
+  }
+
+  /**
+   * Limits the items outside the keg (held by users and cached) to `items`, 1 to 2^30 - 1, and
+   * splits the caches accordingly; returns `items` (`uma_zone_set_max`). At any time, from any CPU:
+   * a first limit begins with the items that are outside already, and a raised one wakes as many
+   * sleepers as fit. Items above a lowered limit stay until they are freed. There is no way to take
+   * the limit away. Throws `ArgumentError` out of range, `TableFullError` without pages for the
+   * record, `LockBusyError` on a CPU that may not block; nothing has changed then.
+   */
+  setMax(items: number): number {
+    this.enter();
+    setMax(this.uma, this.record, items);
+    return items;
+  }
+
+  /** The limit; 0 = none (`uma_zone_get_max`). */
+  getMax(): number {
+    const limit = zoneLimit(this.uma, this.record);
+    return limit === 0 ? 0 : limitMax(this.uma, limit);
+  }
+
+  /** Items in users' hands, approximate while CPUs run (`uma_zone_get_cur`). */
+  getCur(): number {
+    return Math.max(0, this.statistics().live);
+  }
+
+  /**
+   * Bounds the items that the zone caches to about `items`, 0 or more: the size of the CPUs'
+   * buckets and the length of the domains' queues follow from it (`uma_zone_set_maxcache`). Buckets
+   * that are larger already are drained, at the next slow path of a CPU that is running.
+   */
+  setMaxcache(items: number): void {
+    this.enter();
+    setMaxcache(this.uma, this.record, items);
+  }
+
+  /** Whether somebody waits for the limit: more than just "full" (`uma_zone_exhausted`). */
+  exhausted(): boolean {
+    const limit = zoneLimit(this.uma, this.record);
+    return limit !== 0 && limitHasSleepers(this.uma, limit);
+  }
+
+  /** The limit and who waits for it; read without stopping anyone. */
+  limitStatistics(): LimitStatistics {
+    return readLimitStatistics(this.uma, this.record);
+  }
+
+  private enter(): void {
+    const { cpu } = this.uma;
+    if (cpu.words[cpu.entered] === 0) enterCpu(cpu);
   }
 
   /** This CPU becomes the item's holder in the item table (after it came over a ring). */
