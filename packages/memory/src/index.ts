@@ -74,7 +74,14 @@ export {
   largestFreeRun,
   pagesInUse,
 } from './page/page-statistics.ts';
-export { lockRegistry, Root, STATIC_NEXT, staticSpace, unlockRegistry } from './registry.ts';
+export {
+  lockRegistry,
+  REGISTRY_LOCK,
+  Root,
+  STATIC_NEXT,
+  staticSpace,
+  unlockRegistry,
+} from './registry.ts';
 export { spinHint } from './sync/backoff.ts';
 export { checkLimit } from './sync/limit-check.ts';
 export { recoverLimit, repairUnits } from './sync/limit-recover.ts';
@@ -98,6 +105,7 @@ export {
   reserveUnits,
   setLimitMax,
 } from './sync/limit.ts';
+export { MUTEX_COLUMNS, type MutexStatistics, readMutex } from './sync/mutex-statistics.ts';
 export {
   describeOwner,
   lockMutex,

@@ -33,7 +33,7 @@ import { TABLE_ZONE_BYTES, type Uma } from './uma.ts';
 const Z = ZoneRecord.fields;
 const K = KegRecord.fields;
 /** `uz_bucket_max` of a zone without `setMaxcache`: no queue reaches it. */
-const UNLIMITED = 0x3fffffff;
+export const BUCKET_MAX_UNLIMITED = 0x3fffffff;
 
 /** Word index of the zone of that name, 0 = none. */
 export function findZone(uma: Uma, name: string): number {
@@ -171,7 +171,7 @@ function writeZone(uma: Uma, zone: number, parts: ZoneParts): void {
   Atomics.store(words, zone + Z.bucketSize.at, sizes.bucketSize);
   Atomics.store(words, zone + Z.bucketSizeMin.at, sizes.bucketSizeMin);
   Atomics.store(words, zone + Z.bucketSizeMax.at, sizes.bucketSizeMax);
-  Atomics.store(words, zone + Z.bucketMax.at, UNLIMITED);
+  Atomics.store(words, zone + Z.bucketMax.at, BUCKET_MAX_UNLIMITED);
   uma.bytes.set(encodeName(definition.name), (zone + Z.name.at) * 4);
   for (let cpu = 0; cpu < arena.cpus; cpu++) {
     const cache = zone + ZoneRecord.words + cpu * CacheRecord.words;

@@ -25,7 +25,39 @@ export {
   readZoneFailures,
   type ZoneFailures,
 } from './statistics/failures.ts';
+export {
+  formatLocks,
+  type LockStatistics,
+  lockStatistics,
+  type ZoneLock,
+  zoneLocks,
+} from './statistics/contention.ts';
+export {
+  decodeZoneStats,
+  MemstatError,
+  type MemoryType,
+  memoryTypes,
+  type PerCpuStat,
+  type ZoneStat,
+} from './statistics/memstat.ts';
+export {
+  type Occupancy,
+  OCCUPANCY_BINS,
+  readOccupancy,
+  SLABS_PER_WALK,
+} from './statistics/occupancy.ts';
+export { readStranded, type StrandedCpu, type StrandedState } from './statistics/stranded.ts';
+export { addUmaSysctl, umaSysctl } from './statistics/sysctl.ts';
 export { type UmaView, viewUma } from './statistics/view.ts';
+export {
+  formatVmstatZ,
+  readMemoryTypes,
+  type VmstatZ,
+  type VmstatZone,
+  vmstatZ,
+} from './statistics/vmstat.ts';
+export { encodeZoneStats } from './statistics/zone-stats.ts';
+export { sysctlName } from './statistics/zone-sysctl.ts';
 export { Uma, umaOf } from './uma.ts';
 export * from './working-set.ts';
 export { itemsPerSlab, Zone } from './zone.ts';

@@ -49,7 +49,7 @@ const BUCKET_MAX = ZoneRecord.fields.bucketMax.at;
 const CACHE_MAX: number = 3 * BUCKET_ENTRIES_MAX;
 
 /** Word index of a zone's domain record. */
-export function zoneDomain(uma: Uma, zone: number, domain: number): number {
+export function zoneDomain(uma: Pick<Uma, 'arena'>, zone: number, domain: number): number {
   return zone + ZoneRecord.words + uma.arena.cpus * CacheRecord.words + domain * ZoneDomain.words;
 }
 

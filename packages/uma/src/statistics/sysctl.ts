@@ -1,0 +1,138 @@
+/**
+ * The allocator's part of the sysctl tree (spec 5.1, 5.2): the global nodes, and `vm.uma.<zone>` for
+ * every zone that exists at the moment of a look.
+ */
+
+import { DebugLevel, PAGE_SIZE } from '@umbuf/memory';
+import { SysctlError, type SysctlNode, SysctlTree } from '@umbuf/stats';
+import { EventRecord, KegDomain } from '../layout.ts';
+import { reclaim, type ReclaimRequest } from '../reclaim.ts';
+import type { Uma } from '../uma.ts';
+import { sumEvents } from './failures.ts';
+import { isFirstOfKeg, type UmaView, zoneKeg, zoneName, zonesOf } from './view.ts';
+import { encodeZoneStats, sumDomains } from './zone-stats.ts';
+import { sysctlName, zoneSysctl } from './zone-sysctl.ts';
+
+/** `UMA_RECLAIM_*`: what `debug.uma_reclaim` takes. */
+const REQUESTS: ReadonlyMap<unknown, ReclaimRequest> = new Map<number, ReclaimRequest>([
+  [1, 'drain'],
+  [2, 'drain-cpu'],
+  [3, 'trim'],
+]);
+
+/**
+ * The tree of an arena. With a `Uma` what may be written can be; with a view (a dump of an arena) all
+ * is read-only, and what is kept under a lock is read without it.
+ */
+export function umaSysctl(view: UmaView | Uma): SysctlTree {
+  const tree = new SysctlTree();
+  addUmaSysctl(tree, view);
+  return tree;
+}
+
+/** Adds the allocator's nodes to a tree that other layers share. */
+export function addUmaSysctl(tree: SysctlTree, view: UmaView | Uma): void {
+  const uma = 'cpu' in view ? view : undefined;
+  for (const node of globalNodes(view)) tree.add(node);
+  tree.provide('vm.uma', () => allZones(view, uma));
+  tree.add(multipageSlabs);
+  if (view.arena.level >= DebugLevel.invariants) {
+    for (const node of debugNodes(view)) tree.add(node);
+  }
+  tree.add(reclaimNode(uma));
+}
+
+function* allZones(view: UmaView, uma: Uma | undefined): Iterable<SysctlNode> {
+  const seen = new Map<string, number>();
+  for (const zone of zonesOf(view)) {
+    const name = zoneName(view, zone);
+    const duplicates = seen.get(name) ?? 0;
+    seen.set(name, duplicates + 1);
+    yield* zoneSysctl(view, zone, sysctlName(name, duplicates), uma?.cpu);
+  }
+}
+
+function globalNodes(view: UmaView): SysctlNode[] {
+  return [
+    {
+      path: 'vm.zone_count',
+      type: 'int',
+      description: 'Number of UMA zones',
+      read: () => zonesOf(view).length,
+    },
+    {
+      path: 'vm.zone_stats',
+      type: 'opaque',
+      description: 'Zone Stats',
+      read: () => encodeZoneStats(view),
+    },
+    {
+      path: 'vm.uma_kmem_total',
+      type: 'ulong',
+      description: 'UMA kernel memory usage',
+      read: () => BigInt(slabPages(view)) * BigInt(PAGE_SIZE),
+    },
+  ];
+}
+
+/** The layout tunable: slabs of several pages are always considered. */
+const multipageSlabs: SysctlNode = {
+  path: 'vm.debug.uma_multipage_slabs',
+  type: 'int',
+  description: 'UMA may choose larger slab sizes for better efficiency',
+  read: () => 1,
+};
+
+/** Pages that all kegs hold (`uma_size`, in pages). */
+function slabPages(view: UmaView): number {
+  let pages = 0;
+  for (const zone of zonesOf(view)) {
+    const keg = zoneKeg(view, zone);
+    if (keg !== 0 && isFirstOfKeg(view, zone)) {
+      pages += sumDomains(view, keg, KegDomain.fields.pages.at);
+    }
+  }
+  return pages;
+}
+
+/** What only an INVARIANTS kernel has. */
+function debugNodes(view: UmaView): SysctlNode[] {
+  const events = (field: number): bigint =>
+    zonesOf(view).reduce((sum, zone) => sum + sumEvents(view, zone, field), 0n);
+  return [
+    {
+      path: 'vm.debug.trashed',
+      type: 'u64',
+      description: 'memory items debugged',
+      counter: true,
+      read: () => events(EventRecord.fields.trashed.at),
+    },
+    {
+      path: 'vm.debug.skipped',
+      type: 'u64',
+      description: 'memory items skipped, not debugged',
+      counter: true,
+      read: () => events(EventRecord.fields.skipped.at),
+    },
+  ];
+}
+
+function reclaimNode(uma: Uma | undefined): SysctlNode {
+  const node: SysctlNode = {
+    path: 'debug.uma_reclaim',
+    type: 'int',
+    description: 'set to generate request to reclaim uma caches',
+    read: () => 0,
+  };
+  if (uma === undefined) return node;
+  return {
+    ...node,
+    write: (value) => {
+      const request = REQUESTS.get(value);
+      if (request === undefined) {
+        throw new SysctlError('EINVAL', `debug.uma_reclaim: ${String(value)} is not 1, 2 or 3`);
+      }
+      reclaim(uma, request);
+    },
+  };
+}
