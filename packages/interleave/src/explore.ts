@@ -2,7 +2,7 @@
 import { judgeOf, type Tally } from './oracle/judge.ts';
 import { type CheckOptions, runOptions, searchOptions } from './options.ts';
 import { covered } from './report/coverage.ts';
-import { html } from './report/html.ts';
+import { page } from './report/page/page.ts';
 import type { CheckFailure, CheckReport } from './report/report.ts';
 import { text } from './report/text.ts';
 import { record, type Trace } from './report/trace.ts';
@@ -139,7 +139,7 @@ export function explore(
       notes,
       stored,
       text: () => [text(report), ...notes.map((note) => `note: ${note}`)].join('\n'),
-      html: () => html(report),
+      html: (read) => page(report, read),
     };
     return report;
   }

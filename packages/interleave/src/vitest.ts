@@ -52,7 +52,16 @@ function save(name: string, report: CheckReport): void {
   mkdirSync(dirname(file()), { recursive: true });
   writeFileSync(file(), `${JSON.stringify(all, null, 1)}\n`);
   const page = join(dirname(file()), `${fileName(name)}.html`);
-  writeFileSync(page, report.html());
+  writeFileSync(page, report.html(sourceOf));
+}
+
+/** For the page: the sources of the accesses that it shows. */
+function sourceOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
 }
 
 /** One file for each check and shard. */

@@ -3,7 +3,7 @@
  * with it (so the merged report still shows the lanes), a thrown error only as its message.
  */
 import type { CheckReport } from './report.ts';
-import { html } from './html.ts';
+import { page } from './page/page.ts';
 import { text } from './text.ts';
 
 /** The report as JSON text. */
@@ -22,6 +22,10 @@ export function parseReport(json: string): CheckReport {
   if (typeof data !== 'object' || data === null || !Array.isArray(data.phases)) {
     throw new SyntaxError('interleave: not a report');
   }
-  const report: CheckReport = { ...data, text: () => text(report), html: () => html(report) };
+  const report: CheckReport = {
+    ...data,
+    text: () => text(report),
+    html: (read) => page(report, read),
+  };
   return report;
 }

@@ -1,6 +1,6 @@
 /** Merging of reports: of shards, or of the scenarios that `check.ops` has generated. */
 import type { Phase } from '../search/portfolio.ts';
-import { html } from './html.ts';
+import { page } from './page/page.ts';
 import type { CheckFailure, CheckReport } from './report.ts';
 import { text } from './text.ts';
 
@@ -67,7 +67,7 @@ export function mergeReports(
     notes: reports.flatMap((r) => r.notes),
     stored: generated ? null : (reports.find((r) => r.stored !== null)?.stored ?? null),
     text: () => text(merged),
-    html: () => html(merged),
+    html: (read) => page(merged, read),
   };
   return merged;
 }

@@ -4,6 +4,9 @@ import type { Phase } from '../search/portfolio.ts';
 import type { StoredSchedule } from '../search/store.ts';
 import type { Trace } from './trace.ts';
 
+/** The text of a source file that a report names; undefined when it cannot be had. */
+export type ReadSource = (file: string) => string | undefined;
+
 /** A failure, with the run that shows it. */
 export interface CheckFailure {
   readonly kind: FailureKind | 'unreachable';
@@ -41,6 +44,9 @@ export interface CheckReport {
   /** To be stored, and run first next time. */
   readonly stored: StoredSchedule | null;
   text(): string;
-  /** A self-contained page to step through the failing run. */
-  html(): string;
+  /**
+   * A self-contained page to step through the failing run; with `read`, the source lines around each
+   * access are in it.
+   */
+  html(read?: ReadSource): string;
 }

@@ -4,25 +4,39 @@
  */
 import { describeHistory } from '../oracle/linearizability.ts';
 import type { CheckReport } from './report.ts';
-import { fold, type Trace, type TraceEvent } from './trace.ts';
+import { fold, type FoldedEvent } from './fold.ts';
+import type { Trace, TraceEvent } from './trace.ts';
+
+/** What one event did, without its place. */
+export function action(event: TraceEvent): string {
+  const { kind, word, old, now, result, changes } = event;
+  if (kind === 'load' || kind === 'read') return `${kind} ${word} = ${result}`;
+  if (kind === 'compareExchange') {
+    return event.failed
+      ? `CAS ${word} fails (${old}, not ${event.expected})`
+      : `CAS ${word} ${old} -> ${now}`;
+  }
+  if (kind === 'wait' || kind === 'waitAsync') return `${kind} ${word} (${old}) ${result}`;
+  if (kind === 'notify') return `notify ${word} wakes ${result}`;
+  if (kind === 'dies') return 'DIES';
+  if (changes.length > 0) {
+    const [first] = changes;
+    const more = changes.length > 1 ? `, ${changes.length - 1} more` : '';
+    return `${kind} ${first?.word} ${first?.old} -> ${first?.now}${more}`;
+  }
+  if (kind.startsWith('get')) return `${kind} ${word} = ${result}`;
+  return old !== '' || now !== '' ? `${kind} ${word} ${old} -> ${now}` : `${kind} ${word}`;
+}
 
 /** What one event says in its lane. */
-export function cell(event: TraceEvent): string {
-  const { kind, word, old, now, result, repeats, where } = event;
-  let what: string;
-  if (kind === 'load' || kind === 'read') what = `${kind} ${word} = ${result}`;
-  else if (kind === 'compareExchange') {
-    what =
-      result === old && old !== now ? `CAS ${word} ${old} -> ${now}` : `CAS ${word} fails (${old})`;
-  } else if (kind === 'wait') what = `wait ${word} (${old}) ${result}`;
-  else if (kind === 'notify') what = `notify ${word} wakes ${result}`;
-  else if (kind === 'woken' || kind === 'timed out' || kind === 'spurious wake') {
-    what = `${kind} ${word}`;
-  } else if (kind === 'dies') what = 'DIES';
-  else if (old !== '' || now !== '') what = `${kind} ${word} ${old} -> ${now}`;
-  else what = `${kind} ${word}`;
-  const again = repeats > 1 ? ` x${repeats}` : '';
-  return `${what}${again}  ${where.replace(/^.*\//, '')}`;
+export function cell(event: FoldedEvent): string {
+  const again = event.round === 1 ? ` x${event.repeats}` : '';
+  return `${action(event)}${again}  ${event.where.replace(/^.*\//, '')}`;
+}
+
+/** What stands under a folded round of several events; '' elsewhere. */
+export function roundNote({ round, repeats }: FoldedEvent): string {
+  return round < 2 ? '' : `these ${round} events ${repeats} times`;
 }
 
 /** A lane for each CPU that did anything. */
@@ -32,11 +46,14 @@ export function lanes(trace: Trace): string {
   const widths = used.map((c) =>
     Math.max(
       (trace.cpus[c] as string).length,
-      ...events.filter(({ cpu }) => cpu === c).map((event) => cell(event).length),
+      ...events
+        .filter(({ cpu }) => cpu === c)
+        .map((event) => Math.max(cell(event).length, roundNote(event).length)),
     ),
   );
   const line = (step: string, cells: string[]): string =>
     `${step.padStart(5)}  ${cells.map((text, i) => text.padEnd(widths[i] as number)).join(' | ')}`.trimEnd();
+  const inLane = (cpu: number, text: string): string[] => used.map((c) => (c === cpu ? text : ''));
   const rows = [
     line(
       'step',
@@ -44,12 +61,9 @@ export function lanes(trace: Trace): string {
     ),
   ];
   for (const event of events) {
-    rows.push(
-      line(
-        String(event.step),
-        used.map((c) => (c === event.cpu ? cell(event) : '')),
-      ),
-    );
+    rows.push(line(String(event.step), inLane(event.cpu, cell(event))));
+    const note = roundNote(event);
+    if (note !== '') rows.push(line('', inLane(event.cpu, note)));
   }
   return rows.join('\n');
 }

@@ -3,25 +3,46 @@
  * comparison of a replay. Recording re-runs one schedule, so that searching costs nothing.
  */
 import type { Race } from '../oracle/race.ts';
+import { equals } from '../runtime/access.ts';
 import type { HistoryEntry } from '../runtime/cpu.ts';
 import type { Machine } from '../runtime/machine.ts';
 import { host } from '../runtime/ops.ts';
 import type { Outcome } from '../runtime/program.ts';
-import { KIND_NAMES, type LocatedSite, type Op, WAKE } from '../runtime/protocol.ts';
+import {
+  BULK,
+  COMPARE_EXCHANGE,
+  KIND_NAMES,
+  type LocatedSite,
+  type Op,
+  VIEW_GET,
+  VIEW_SET,
+} from '../runtime/protocol.ts';
 import type { Judge } from '../search/portfolio.ts';
 import { format } from '../search/schedule.ts';
 import { replay } from '../search/shrink.ts';
+
+/** A word that an access gave another value. */
+export interface Change {
+  readonly word: string;
+  readonly old: string;
+  readonly now: string;
+}
 
 /** One access (or death) of a recorded run. */
 export interface TraceEvent {
   /** Scheduling step it belongs to, from 1; plain accesses share the step before them. */
   readonly step: number;
   readonly cpu: number;
+  /** 'load', 'read', 'woken', 'dies' ...; the method of a DataView access or bulk operation. */
   readonly kind: string;
   /** `file:line` (or the label of a hand-written op). */
   readonly where: string;
+  /** '' and 0 for a hand-written op. */
+  readonly file: string;
+  readonly line: number;
   readonly text: string;
   readonly function: string;
+  /** The word, or the first one of a range; '' for a death. */
   readonly word: string;
   readonly address: number;
   readonly size: number;
@@ -32,8 +53,11 @@ export interface TraceEvent {
   readonly old: string;
   readonly now: string;
   readonly result: string;
-  /** Rounds of a spin loop that this event stands for. */
-  repeats: number;
+  /** What a bulk operation changed, element by element. */
+  readonly changes: readonly Change[];
+  /** A compareExchange that found another value; `expected` is what it had expected. */
+  readonly failed: boolean;
+  readonly expected: string;
 }
 
 /** A run in full. */
@@ -86,6 +110,59 @@ function located(site: number): LocatedSite {
   return host.sites[site] ?? (host.sites[0] as LocatedSite);
 }
 
+/** An event of which nothing is known yet. */
+const NOTHING: TraceEvent = {
+  step: 0,
+  cpu: 0,
+  kind: '',
+  where: '',
+  file: '',
+  line: 0,
+  text: '',
+  function: '',
+  word: '',
+  address: -1,
+  size: 0,
+  offset: -1,
+  raw: '',
+  old: '',
+  now: '',
+  result: '',
+  changes: [],
+  failed: false,
+  expected: '',
+};
+
+function placed(op: Op): Pick<TraceEvent, 'where' | 'file' | 'line' | 'text' | 'function'> {
+  const site = located(op.site);
+  const { file, line, text } = site;
+  return { where: where(site), file, line, text, function: site.function };
+}
+
+function nameOf(op: Op): string {
+  return KIND_NAMES[op.kind] as string;
+}
+
+/** The elements of a bulk operation's receiver that it changed; old and now are copies of it. */
+function changed(
+  machine: Machine,
+  op: Op,
+  old: unknown,
+  now: unknown,
+  word: (address: number) => string,
+): Change[] {
+  const info = machine.memory.buffers.find(({ buffer }) => buffer === op.target.buffer);
+  if (old === undefined || info === undefined) return [];
+  const [before, after] = [old, now] as [Int32Array, Int32Array];
+  const changes: Change[] = [];
+  for (const [i, value] of after.entries()) {
+    if (Object.is(value, before[i])) continue;
+    const address = info.base + op.target.byteOffset + i * after.BYTES_PER_ELEMENT;
+    changes.push({ word: word(address), old: show(before[i]), now: show(value) });
+  }
+  return changes;
+}
+
 /** Runs a schedule once more and records it. */
 export function record(machine: Machine, choices: readonly number[], judge: Judge): Trace {
   const events: TraceEvent[] = [];
@@ -96,45 +173,30 @@ export function record(machine: Machine, choices: readonly number[], judge: Judg
   };
   machine.recorder = {
     access(cpu, op: Op, old, now, result) {
-      const site = located(op.site);
-      const event: TraceEvent = {
+      const isBulk = op.kind === BULK;
+      const failed = op.kind === COMPARE_EXCHANGE && !equals(old, op.value, op.size);
+      events.push({
+        ...NOTHING,
+        ...placed(op),
         step: machine.steps,
         cpu,
-        kind: op.method === '' || op.kind < WAKE ? (KIND_NAMES[op.kind] as string) : op.method,
-        where: where(site),
-        text: site.text,
-        function: site.function,
+        // A record is used again and again: only these kinds have a method of their own.
+        kind: isBulk || op.kind === VIEW_GET || op.kind === VIEW_SET ? op.method : nameOf(op),
         word: word(op.address),
         address: op.address,
         size: op.size,
         offset: op.address - (machine.memory.bufferAt(op.address)?.base ?? 0),
         raw: String(result),
-        old: show(old),
-        now: show(now),
+        old: isBulk ? '' : show(old),
+        now: isBulk ? '' : show(now),
         result: show(result),
-        repeats: 1,
-      };
-      events.push(event);
+        changes: isBulk ? changed(machine, op, old, now, word) : [],
+        failed,
+        expected: failed ? show(op.value) : '',
+      });
     },
     died(cpu, op) {
-      const site = located(op.site);
-      events.push({
-        step: machine.steps,
-        cpu,
-        kind: 'dies',
-        where: where(site),
-        text: site.text,
-        function: site.function,
-        word: '',
-        address: -1,
-        size: 0,
-        offset: -1,
-        raw: '',
-        old: '',
-        now: '',
-        result: '',
-        repeats: 1,
-      });
+      events.push({ ...NOTHING, ...placed(op), step: machine.steps, cpu, kind: 'dies' });
     },
   };
   try {
@@ -169,26 +231,4 @@ function describe(race: Race, machine: Machine, word: (address: number) => strin
     earlier: side(race.earlier),
     later: side(race.later),
   };
-}
-
-/** The events with repetitions of a spin loop by one CPU folded into one. */
-export function fold(events: readonly TraceEvent[]): TraceEvent[] {
-  const out: TraceEvent[] = [];
-  for (const event of events) {
-    const last = out.at(-1);
-    if (
-      last !== undefined &&
-      last.cpu === event.cpu &&
-      last.where === event.where &&
-      last.kind === event.kind &&
-      last.address === event.address &&
-      last.result === event.result &&
-      event.old === event.now
-    ) {
-      last.repeats++;
-      continue;
-    }
-    out.push({ ...event });
-  }
-  return out;
 }

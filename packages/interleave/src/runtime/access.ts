@@ -69,6 +69,8 @@ export function plain(machine: Machine, c: number, op: Op): unknown {
 
 function bulk(machine: Machine, c: number, op: Op): unknown {
   const ranges = machine.memory.ranges(op);
+  // What a recorder compares: the receiver as it was, and as it is.
+  const old = machine.recorder !== null && ranges.some(({ write }) => write) ? copy(op) : undefined;
   const result = perform(op);
   for (const { address, size, write } of ranges) {
     if (write) {
@@ -78,8 +80,15 @@ function bulk(machine: Machine, c: number, op: Op): unknown {
     machine.races?.access(c, address, size, write ? PLAIN_WRITE : PLAIN_READ, op.site);
   }
   if (machine.races !== null && machine.races.race !== null) machine.reportRace();
-  if (machine.recorder !== null) machine.recorder.access(c, op, undefined, undefined, result);
+  if (machine.recorder !== null) {
+    machine.recorder.access(c, op, old, old === undefined ? undefined : copy(op), result);
+  }
   return result;
+}
+
+/** The elements of a bulk operation's receiver. */
+function copy({ target }: Op): unknown {
+  return target.slice();
 }
 
 function peek(op: Op): unknown {
