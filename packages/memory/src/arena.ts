@@ -19,6 +19,7 @@ import { ArenaFormatError, ArgumentError } from './errors.ts';
 import { createKernels, type Kernels } from './kernel/index.ts';
 import { ArenaHeader, CpuRecord, PageEntry, PagePool } from './layout/records.ts';
 import { initPagePools, repairPages } from './page/page-pool.ts';
+import { recoverPageWaits } from './page/page-sleep.ts';
 import { repairUnits } from './sync/limit-recover.ts';
 
 const H = ArenaHeader.fields;
@@ -79,6 +80,7 @@ export class Arena {
     this.kernels = views.kernels;
     this.hooks = new ArenaHooks();
     this.hooks.slotRepairs[HandKind.pages] = repairPages;
+    this.hooks.cacheRepairs.push(recoverPageWaits);
     this.hooks.slotRepairs[HandKind.units] = repairUnits;
     this.pages = views.header[H.pages.at]!;
     this.cpus = views.header[H.cpus.at]!;

@@ -67,7 +67,15 @@ export {
   PagePool,
 } from './layout/records.ts';
 export { epochOfPage, kegOfPage, mapPages, slabOfPage, unmapPages } from './page/page-map.ts';
-export { binOf, domainOfPage, poolOfPage, putPages, takePages } from './page/page-pool.ts';
+export { domainOfPage, poolOfPage, putPages, takePages } from './page/page-pool.ts';
+export { binOf } from './page/page-run.ts';
+export {
+  type AsyncPageOptions,
+  type AsyncPageResult,
+  sleepForPagesAsync,
+} from './page/page-sleep-async.ts';
+export { PageSleepFailure, recoverPageWaits, sleepForPages } from './page/page-sleep.ts';
+export { checkPageQueue } from './page/page-wait-check.ts';
 export {
   checkPagePool,
   freePageCount,

@@ -67,7 +67,10 @@ export const ArenaHeader = {
 export const HAND_SLOTS = 52;
 export const HAND_SLOT_WORDS = 4;
 
-/** One per CPU. Words 0-31 are what others touch; from word 32 on only the thread itself. */
+/**
+ * One per CPU. Words 0-31 are what others touch; from word 32 on only the thread itself. It can wait
+ * for pages twice at once: blocking and asynchronously.
+ */
 export const CpuRecord = {
   name: 'cpu',
   words: 256,
@@ -84,6 +87,29 @@ export const CpuRecord = {
       kind: 'statistic',
       what: 'operations of the running task, for watchdogs',
     },
+    pageState: {
+      at: 12,
+      type: 'i32',
+      kind: 'atomic',
+      count: 2,
+      what: 'wait for pages: free, waiting or granted; slept on',
+    },
+    pageWanted: { at: 14, type: 'i32', kind: 'locked', count: 2, what: 'pages of the run' },
+    pageNext: {
+      at: 16,
+      type: 'i32',
+      kind: 'locked',
+      count: 2,
+      what: 'cell behind it in the queue of its pool, 0 = last',
+    },
+    pageFirst: {
+      at: 18,
+      type: 'i32',
+      kind: 'locked',
+      count: 2,
+      what: "first page of the run granted; the waiter's from then on",
+    },
+    pagePool: { at: 20, type: 'i32', kind: 'locked', count: 2, what: 'pool that it waits at' },
     entered: {
       at: 32,
       type: 'i32',
@@ -168,6 +194,20 @@ export const PagePool = {
       kind: 'locked',
       count: 2,
       what: 'bit per bin that is not empty',
+    },
+    waitHead: { at: 24, type: 'i32', kind: 'locked', what: 'cell of the first waiter, 0 = none' },
+    waitTail: { at: 25, type: 'i32', kind: 'locked', what: 'cell of the last waiter' },
+    waits: {
+      at: 26,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'requests that waited for pages (written under the lock)',
+    },
+    waitsGivenUp: {
+      at: 28,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'waits that ended without pages (written under the lock)',
     },
     bins: {
       at: 32,

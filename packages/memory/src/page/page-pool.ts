@@ -11,6 +11,9 @@
  * cpu/hand-stack.ts), so a worker that dies here leaves the lists whole: the run is either free or
  * in the hand slot that the caller reserved.
  *
+ * A run that is put back is given at once to those who wait for one (page-wait.ts), so what is free
+ * is of use to none of them, and a request that does not wait may have it.
+ *
  * Called by kegs (slabs) and static records; nobody else.
  */
 
@@ -22,6 +25,8 @@ import { ArgumentError, Panic } from '../errors.ts';
 import { PageEntry, PagePool } from '../layout/records.ts';
 import { lockMutex, unlockMutex } from '../sync/mutex.ts';
 import { unmapPages } from './page-map.ts';
+import { binOf, findRun, takeRun } from './page-run.ts';
+import { settlePages } from './page-wait.ts';
 
 const RUN = PageEntry.fields.run.at;
 const NEXT = PageEntry.fields.next.at;
@@ -34,11 +39,7 @@ const FREE_PAGES = PagePool.fields.freePages.at;
 const FAILURES = PagePool.fields.failures.at;
 const OCCUPIED = PagePool.fields.occupied.at;
 const BINS = PagePool.fields.bins.at;
-
-/** The bin of a run of `pages` pages: exact up to 32, then one per power of two. */
-export function binOf(pages: number): number {
-  return pages <= 32 ? pages - 1 : 58 - Math.clz32(pages);
-}
+const WAIT_HEAD = PagePool.fields.waitHead.at;
 
 /**
  * Takes `pages` contiguous pages from `domain` into the void hand slot `slot` (kind `pages`,
@@ -63,40 +64,7 @@ export function takePages(cpu: Cpu, pages: number, domain: number, slot: number)
     unlockMutex(cpu, pool);
     return NULL;
   }
-  const entry = table + (page << ENTRY_SHIFT);
-  const length = words[entry + RUN]!;
-  const bin = binOf(length);
-  const rest = length - pages;
-  const restPage = page + pages;
-  const restEntry = table + (restPage << ENTRY_SHIFT);
-  const restBin = rest > 0 ? binOf(rest) : 0;
-  // straight: hand first, then unlink the run, put back its rest, tag both
-  words[slot + 1] = page;
-  words[slot + 2] = pages;
-  words[slot] = HandKind.pages;
-  const next = words[entry + NEXT]!;
-  const previous = words[entry + PREVIOUS]!;
-  if (previous !== 0) {
-    words[table + (previous << ENTRY_SHIFT) + NEXT] = next;
-  } else {
-    words[pool + BINS + bin] = next;
-    if (next === 0) words[pool + OCCUPIED + (bin >> 5)]! &= ~(1 << (bin & 31));
-  }
-  if (next !== 0) words[table + (next << ENTRY_SHIFT) + PREVIOUS] = previous;
-  if (rest > 0) {
-    const head = words[pool + BINS + restBin]!;
-    words[restEntry + RUN] = rest;
-    words[table + ((page + length - 1) << ENTRY_SHIFT) + RUN] = rest;
-    words[restEntry + NEXT] = head;
-    words[restEntry + PREVIOUS] = 0;
-    if (head !== 0) words[table + (head << ENTRY_SHIFT) + PREVIOUS] = restPage;
-    words[pool + BINS + restBin] = restPage;
-    words[pool + OCCUPIED + (restBin >> 5)]! |= 1 << (restBin & 31);
-  }
-  words[entry + RUN] = -pages;
-  words[restEntry - (1 << ENTRY_SHIFT) + RUN] = -pages;
-  words[pool + FREE_PAGES]! -= pages;
-  // end
+  takeRun(words, pool, table, page, pages, slot);
   unlockMutex(cpu, pool);
   return (page << PAGE_SHIFT) as Address;
 }
@@ -162,6 +130,7 @@ export function putPages(cpu: Cpu, slot: number): void {
   words[pool + FREE_PAGES]! += pages;
   words[slot] = HandKind.none;
   // end
+  if (words[pool + WAIT_HEAD] !== 0) settlePages(cpu, pool);
   unlockMutex(cpu, pool);
 }
 
@@ -184,38 +153,6 @@ export function poolOfPage(arena: Arena, page: number): number {
 /** NUMA domain of a page. */
 export function domainOfPage(arena: Arena, page: number): number {
   return (poolOfPage(arena, page) - arena.poolTable) / PagePool.words;
-}
-
-/**
- * The first page of a run of at least `pages`, from the smallest bin that has one; 0 when there
- * is none. Under the pool's lock; changes nothing.
- */
-function findRun(
-  words: Int32Array<SharedArrayBuffer>,
-  pool: number,
-  table: number,
-  pages: number,
-): number {
-  let bin = binOf(pages);
-  if (bin >= 32) {
-    // A long run's bin also holds shorter ones: walk it. Ends with the list.
-    for (
-      let page = words[pool + BINS + bin]!;
-      page !== 0;
-      page = words[table + (page << ENTRY_SHIFT) + NEXT]!
-    ) {
-      if (words[table + (page << ENTRY_SHIFT) + RUN]! >= pages) return page;
-    }
-    bin++;
-  }
-  for (let word = bin >> 5; word < 2; word++) {
-    let occupied = words[pool + OCCUPIED + word]!;
-    if (word === bin >> 5) occupied &= -1 << (bin & 31);
-    if (occupied !== 0) {
-      return words[pool + BINS + word * 32 + (31 - Math.clz32(occupied & -occupied))]!;
-    }
-  }
-  return 0;
 }
 
 export interface PageGeometry {

@@ -7,7 +7,7 @@ import type { Arena } from '../arena.ts';
 import type { Cpu } from '../cpu/cpu.ts';
 import { PageEntry, PAGE_BINS, PagePool } from '../layout/records.ts';
 import { lockMutex, unlockMutex } from '../sync/mutex.ts';
-import { binOf } from './page-pool.ts';
+import { binOf } from './page-run.ts';
 
 const RUN = PageEntry.fields.run.at;
 const NEXT = PageEntry.fields.next.at;
