@@ -8,6 +8,8 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   stress: () => import('./command/stress.ts'),
   pcap: () => import('./command/pcap.ts'),
   soak: () => import('./command/soak.ts'),
+  vmstat: () => import('./command/vmstat.ts'),
+  sysctl: () => import('./command/sysctl.ts'),
 };
 
 const summaries: Readonly<Record<string, string>> = {
@@ -15,6 +17,8 @@ const summaries: Readonly<Record<string, string>> = {
   stress: 'run many CPUs against the allocator and judge every invariant',
   pcap: 'move captures through mbufs across CPUs; checksums, reassembly, TCP streams',
   soak: 'the longer campaign: every scenario, memory compared minute by minute',
+  vmstat: 'the zones of an arena as vmstat -z prints them; its locks',
+  sysctl: 'the values of an arena: vm.uma.<zone> and the rest of the tree',
 };
 
 /** Runs one command line (without node and script). Exit code 2: the call's words are off. */
@@ -50,7 +54,13 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-const EXPECTED = ['ScenarioError', 'CaptureError', 'ArgumentError', 'CpuUnavailableError'];
+const EXPECTED = [
+  'ScenarioError',
+  'CaptureError',
+  'ArgumentError',
+  'ArenaFormatError',
+  'CpuUnavailableError',
+];
 
 function usage(): string {
   const lines = Object.entries(summaries).map(([name, what]) => `  ${name.padEnd(8)} ${what}`);

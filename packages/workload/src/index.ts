@@ -1,5 +1,6 @@
 /** `@umbuf/workload`: scenarios, capture readers, the packet pipeline. */
 
+export { readArenaFile, writeArenaFile } from './arena-file.ts';
 export * from './capture/index.ts';
 export * from './pipeline/index.ts';
 export { Random } from './random.ts';
@@ -12,6 +13,7 @@ export {
 export { type FaultName, faults } from './stress/faults.ts';
 export { loadScenario, ScenarioError, scenarioNames } from './stress/load-scenario.ts';
 export { reportOf, runStress, type StressOptions, type StressReport } from './stress/run.ts';
+export { type SampleOptions, sampleRun } from './stress/sample.ts';
 export { selfCheck, type SelfCheckResult } from './stress/self-check.ts';
 export {
   type RunOptions,

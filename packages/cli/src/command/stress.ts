@@ -1,7 +1,6 @@
 /** `umbuf stress`: many CPUs against the allocator, every invariant judged at the end. */
 
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import {
   runStress,
@@ -10,7 +9,9 @@ import {
   type StressOptions,
   type StressProgress,
   type StressReport,
+  writeArenaFile,
 } from '@umbuf/workload';
+import { callersPath, isSystemError } from '../arena-source.ts';
 import { choice, integer, parse, type Parsed, UsageError } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { bad, good, LiveLine, short, table } from '../screen.ts';
@@ -24,6 +25,8 @@ const help = `umbuf stress [options]
   --ops N               operations per CPU, instead of --seconds
   --seed N              printed when absent; the same seed repeats each CPU's operations
   --level LEVEL         none, checks or invariants (invariants)
+  --snapshot FILE       the whole arena into FILE at the end, before it is drained, for
+                        umbuf vmstat and umbuf sysctl
   --json                one JSON object on stdout; progress on stderr
   --self-check          plant six faults and fail unless each is reported within 5 s
 
@@ -37,6 +40,7 @@ const options = {
   ops: { type: 'string' },
   seed: { type: 'string' },
   level: { type: 'string' },
+  snapshot: { type: 'string' },
   json: { type: 'boolean' },
   'self-check': { type: 'boolean' },
 } as const;
@@ -71,6 +75,24 @@ function stressOptions(parsed: Parsed): StressOptions {
     ...(operations === 0 ? {} : { operations }),
     seed: integer(parsed, 'seed', (Math.random() * 2 ** 31) | 0, 0, 2 ** 31 - 1),
     level: choice(parsed, 'level', 'invariants', ['none', 'checks', 'invariants']),
+    ...snapshotOption(parsed.values['snapshot']),
+  };
+}
+
+function snapshotOption(file: string | boolean | undefined): Pick<StressOptions, 'onParked'> {
+  if (file === undefined) return {};
+  const path = callersPath(String(file));
+  try {
+    // Now rather than after the run: a path that cannot be written is a word that is off.
+    closeSync(openSync(path, 'a'));
+  } catch (error) {
+    throw isSystemError(error) ? new UsageError(`--snapshot: ${error.message}`) : error;
+  }
+  return {
+    onParked: (uma) => {
+      writeArenaFile(uma.arena, path);
+      process.stderr.write(`the arena is in ${path}\n`);
+    },
   };
 }
 
@@ -78,7 +100,7 @@ function stressOptions(parsed: Parsed): StressOptions {
 function scenarioReference(text: string | boolean | undefined): string {
   if (text === undefined) return 'churn';
   if (scenarioNames.includes(String(text))) return String(text);
-  const path = resolve(process.env['INIT_CWD'] ?? process.cwd(), String(text));
+  const path = callersPath(String(text));
   if (!existsSync(path)) {
     throw new UsageError(
       `--scenario: ${String(text)} is neither a file nor one of ${scenarioNames.join(', ')}`,

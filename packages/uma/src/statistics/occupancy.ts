@@ -7,7 +7,7 @@
  * nobody runs there.
  */
 
-import { type Cpu, lockMutex, unlockMutex } from '@umbuf/memory';
+import { type Cpu, enterCpu, lockMutex, unlockMutex } from '@umbuf/memory';
 import { kegDomain } from '../keg.ts';
 import { KegDomain, KegRecord, SlabHeader } from '../layout.ts';
 import { sumDomains } from './zone-stats.ts';
@@ -46,6 +46,7 @@ export function readOccupancy(
   const { words, arena } = view;
   const keg = zoneKeg(view, zone);
   if (keg === 0) return undefined;
+  if (cpu !== undefined && words[cpu.entered] === 0) enterCpu(cpu);
   const histogram = Array.from({ length: OCCUPANCY_BINS }, () => 0);
   let truncated = false;
   for (let domain = 0; domain < arena.domains; domain++) {

@@ -9,6 +9,7 @@ import {
   limitCount,
   limitMax,
   limitSleepers,
+  LockBusyError,
   MUTEX_COLUMNS,
   PAGE_SIZE,
   readMutex,
@@ -246,8 +247,14 @@ function addOccupancy(add: Add, view: UmaView, zone: number, cpu: Cpu | undefine
   const keg = zoneKeg(view, zone);
   if (keg === 0 || !isFirstOfKeg(view, zone)) return;
   add('occupancy', 'string', 'Partial slabs by tenths of their items in use', () => {
-    const { histogram, truncated } = readOccupancy(view, zone, cpu)!;
-    return `${histogram.join(' ')}${truncated ? ' ...' : ''}`;
+    try {
+      const { histogram, truncated } = readOccupancy(view, zone, cpu)!;
+      return `${histogram.join(' ')}${truncated ? ' ...' : ''}`;
+    } catch (error) {
+      // On a CPU that may not block: a list of all values goes on without this one.
+      if (error instanceof LockBusyError) return 'busy';
+      throw error;
+    }
   });
 }
 

@@ -32,6 +32,8 @@ export interface RunOptions {
   readonly fault?: FaultName;
   /** Called about five times a second. */
   readonly onProgress?: (progress: StressProgress) => void;
+  /** Called once after the run, when the CPUs are parked and nothing has been drained yet. */
+  readonly onParked?: (uma: Uma) => void;
   /** No progress for this long is a violation, milliseconds; 10,000 when absent. */
   readonly stallMs?: number;
 }
@@ -130,6 +132,7 @@ export class StressSession {
     if (stalled !== undefined) running.catch(() => {}); // terminated with the machine
     const results = stalled === undefined ? await running : [];
     const seconds = (performance.now() - from) / 1000;
+    options.onParked?.(uma);
     const zones = this.zonesOf(scenario);
     const violations = results.flatMap((result) => result.violations);
     if (stalled !== undefined) violations.push(stalled);
