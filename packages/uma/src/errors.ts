@@ -39,3 +39,23 @@ export class UnalignedFreeError extends FreeError {
 export class DoubleFreeError extends FreeError {
   override name = 'DoubleFreeError';
 }
+
+/** A value that a field of a typed item cannot hold; nothing was written. */
+export class FieldValueError extends UmbufError {
+  override name = 'FieldValueError';
+}
+
+/** A typed item whose life has ended: freed, handed over, or never there. */
+export class StaleItemError extends UmbufError {
+  override name = 'StaleItemError';
+}
+
+/** Owned pointers that do not make a tree, or lead into a zone that this thread has not opened. */
+export class OwnershipError extends UmbufError {
+  override name = 'OwnershipError';
+}
+
+/** A message that names an item of another arena or of another zone. */
+export class ForeignItemError extends UmbufError {
+  override name = 'ForeignItemError';
+}

@@ -58,6 +58,7 @@ export {
 } from './statistics/vmstat.ts';
 export { encodeZoneStats } from './statistics/zone-stats.ts';
 export { sysctlName } from './statistics/zone-sysctl.ts';
+export * from './typed/index.ts';
 export { Uma, umaOf } from './uma.ts';
 export * from './working-set.ts';
 export { itemsPerSlab, Zone } from './zone.ts';

@@ -155,15 +155,8 @@ export function checkedEntry(uma: Uma, zone: number, item: unknown): number {
   if (kegOfPage(arena, address) !== keg << 2) {
     throw new WrongZoneError(`${where(uma, zone)}: item ${address} did not belong to the zone`);
   }
-  // By the page map: masking an address that is no item's start may miss the header.
-  const slab = slabOfPage(arena, address) >> 2;
-  const offset = address - words[slab + DATA]!;
-  const rsize = words[keg + KegRecord.fields.rsize.at]!;
-  if (
-    offset < 0 ||
-    offset % rsize !== 0 ||
-    offset / rsize >= words[keg + KegRecord.fields.ipers.at]!
-  ) {
+  if (!startsItem(uma, keg, address)) {
+    const rsize = words[keg + KegRecord.fields.rsize.at]!;
     throw new UnalignedFreeError(
       `${where(uma, zone)}: unaligned free of ${address} (item size ${rsize})`,
     );
@@ -174,6 +167,27 @@ export function checkedEntry(uma: Uma, zone: number, item: unknown): number {
     throw new DoubleFreeError(`${where(uma, zone)}: duplicate free of ${address}`);
   }
   return entry;
+}
+
+/** The entry of any address, by the same reads; 0 when no item of the zone's keg begins there. */
+export function findEntry(uma: Uma, zone: number, address: number): number {
+  const { words, arena } = uma;
+  if (!Number.isInteger(address) || address < 0 || address >= arena.pages << PAGE_SHIFT) return 0;
+  const keg = words[zone + ZoneRecord.fields.keg.at]!;
+  if (kegOfPage(arena, address) !== keg << 2 || !startsItem(uma, keg, address)) return 0;
+  return itemEntry(uma, keg, address);
+}
+
+/** Whether an item begins at an address in a page of the keg. */
+function startsItem(uma: Uma, keg: number, address: number): boolean {
+  const { words, arena } = uma;
+  // By the page map: masking an address that is no item's start may miss the header.
+  const slab = slabOfPage(arena, address) >> 2;
+  const offset = address - words[slab + DATA]!;
+  const rsize = words[keg + KegRecord.fields.rsize.at]!;
+  return (
+    offset >= 0 && offset % rsize === 0 && offset / rsize < words[keg + KegRecord.fields.ipers.at]!
+  );
 }
 
 /** Zone and CPU for a message; only when one is thrown, because the name has to be decoded. */

@@ -22,6 +22,8 @@ import { KegRecord, ZoneRecord } from './layout.ts';
 import { zoneLimit } from './limit/reserve.ts';
 import { setMax, setMaxcache } from './limit/set-max.ts';
 import { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts';
+import type { Fields, Struct } from './typed/struct.ts';
+import { typedZone, type TypedZone } from './typed/typed-zone.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache } from './zone-domain.ts';
 import { readZoneStatistics, type ZoneStatistics } from './zone-statistics.ts';
@@ -153,6 +155,14 @@ export class Zone {
   /** This CPU becomes the item's holder in the item table (after it came over a ring). */
   adopt(item: Address): void {
     adoptItem(this.uma, this.record, item);
+  }
+
+  /**
+   * The zone's items as objects with the fields of `struct`, from whose definition it was opened.
+   * Throws `ZoneMismatchError` for any other.
+   */
+  of<F extends Fields>(struct: Struct<F>): TypedZone<F> {
+    return typedZone(this, struct);
   }
 
   /** Counters summed over all CPUs; read without stopping anyone. */

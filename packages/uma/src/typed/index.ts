@@ -1,0 +1,18 @@
+/** Typed zones: structs, their items as objects, and items in messages. */
+
+export {
+  type Access,
+  type Accesses,
+  type AtomicAccess,
+} from './access.ts';
+export * from './field.ts';
+export { type ForgottenItem, onForgotten } from './forgotten.ts';
+export { type ItemHandle, type TypedItem } from './item.ts';
+export {
+  isItemMessage,
+  type ItemMessage,
+  type ItemTransferHandler,
+  itemTransferHandler,
+} from './message.ts';
+export { type Fields, type Struct, struct, type ValueOf } from './struct.ts';
+export { TypedZone, type Values } from './typed-zone.ts';
