@@ -114,13 +114,13 @@ describe('a struct', () => {
   });
 
   test('infers the types of its fields', () => {
-    expectTypeOf<TypedItem<typeof Session.fields>>().toMatchObjectType<{
-      id: number;
-      open: boolean;
-      bytes: bigint;
-      name: string;
-      key: Uint8Array<SharedArrayBuffer>;
-    }>();
+    type Session = TypedItem<typeof Session.fields>;
+    expectTypeOf<Session['id']>().toEqualTypeOf<number>();
+    expectTypeOf<Session['open']>().toEqualTypeOf<boolean>();
+    expectTypeOf<Session['bytes']>().toEqualTypeOf<bigint>();
+    expectTypeOf<Session['name']>().toEqualTypeOf<string>();
+    expectTypeOf<Session['key']>().toEqualTypeOf<Uint8Array<SharedArrayBuffer>>();
+    expectTypeOf<Session>().not.toHaveProperty('nothing');
   });
 
   test('of another layout does not open the zone', () => {

@@ -11,6 +11,7 @@ export { type ItemHandle, type TypedItem } from './item.ts';
 export {
   isItemMessage,
   type ItemMessage,
+  type ItemReceiver,
   type ItemTransferHandler,
   itemTransferHandler,
 } from './message.ts';

@@ -8,9 +8,7 @@ import { ArenaHeader } from '@umbuf/memory';
 import { ForeignItemError } from '../errors.ts';
 import type { Zone } from '../zone.ts';
 import type { Reference } from './field.ts';
-import { Item, type ItemHandle, type TypedItem } from './item.ts';
-import type { Fields } from './struct.ts';
-import type { TypedZone } from './typed-zone.ts';
+import { Item, type ItemHandle } from './item.ts';
 
 /** What stands for an item in a message. */
 export interface ItemMessage extends Reference {
@@ -43,6 +41,13 @@ export function requireMessage(zone: Zone, message: ItemMessage): ItemMessage {
   return message;
 }
 
+/** What the handler needs of a typed zone, whatever its struct. */
+export interface ItemReceiver {
+  readonly zone: Zone;
+  adopt(message: ItemMessage): ItemHandle;
+  borrow(message: ItemMessage): ItemHandle;
+}
+
 /** The shape that `Comlink.transferHandlers.set('umbuf item', …)` takes. */
 export interface ItemTransferHandler {
   canHandle(value: unknown): value is ItemHandle;
@@ -56,7 +61,7 @@ export interface ItemTransferHandler {
  * it with the same mode.
  */
 export function itemTransferHandler(
-  zones: readonly Pick<TypedZone<Fields>, 'zone' | 'adopt' | 'borrow'>[],
+  zones: readonly ItemReceiver[],
   mode: 'handOver' | 'reference',
 ): ItemTransferHandler {
   return {
@@ -67,9 +72,7 @@ export function itemTransferHandler(
       if (typed === undefined) {
         throw new ForeignItemError(`an item of zone ${message.zone}, which is not registered here`);
       }
-      return (
-        mode === 'handOver' ? typed.adopt(message) : typed.borrow(message)
-      ) as TypedItem<Fields>;
+      return mode === 'handOver' ? typed.adopt(message) : typed.borrow(message);
     },
   };
 }
