@@ -34,10 +34,13 @@ export function floatCheck(what: string): (value: number) => void {
 
 /** Bigints of 64 bits. */
 export function bigintCheck(format: 'i64' | 'u64', what: string): (value: bigint) => void {
-  const wrap = format === 'i64' ? BigInt.asIntN : BigInt.asUintN;
+  const signed = format === 'i64';
   return (value) => {
-    if (typeof value !== 'bigint' || wrap(64, value) !== value) {
-      throw refused(what, value, `a bigint of 64 bits, ${format === 'i64' ? '' : 'un'}signed`);
+    if (
+      typeof value !== 'bigint' ||
+      (signed ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value)) !== value
+    ) {
+      throw refused(what, value, `a bigint of 64 bits, ${signed ? '' : 'un'}signed`);
     }
   };
 }
