@@ -55,14 +55,15 @@ function matchingLines({ path, text }: Source, pattern: RegExp, what: string): P
     );
 }
 
-/** Decisions: `NNNN-name.md`, numbered without a gap, titled `# NNNN Title`, short. */
+/** Decisions: `NNNN-name.md`, each number once, titled `# NNNN Title`, short. */
 export function decisionProblems(sources: readonly Source[]): Problem[] {
   const problems: Problem[] = [];
-  for (const [index, { path, text }] of sources.entries()) {
-    const number = String(index + 1).padStart(4, '0');
+  const numbers = new Set<string>();
+  for (const { path, text } of sources) {
     const name = path.slice(path.lastIndexOf('/') + 1);
     if (!/^\d{4}-[a-z0-9-]+\.md$/.test(name)) problems.push(`${path}: not named NNNN-name.md`);
-    if (!name.startsWith(number)) problems.push(`${path}: not the next number, ${number}`);
+    if (numbers.has(name.slice(0, 4))) problems.push(`${path}: its number is another's`);
+    numbers.add(name.slice(0, 4));
     if (!new RegExp(`^# ${name.slice(0, 4)} \\S`).test(text)) {
       problems.push(`${path}:1: not titled # ${name.slice(0, 4)} ...`);
     }
