@@ -10,7 +10,7 @@ import { compile } from '../src/scenario.ts';
 import { BoundedSearch } from '../src/search/bounded.ts';
 import { PartialOrderSearch } from '../src/search/dpor.ts';
 import { Random } from '../src/search/random.ts';
-import { runOnce, type Strategy } from '../src/search/strategy.ts';
+import type { Strategy } from '../src/search/strategy.ts';
 import { makeStack, pop, push, type Stack } from './algorithms/stack.ts';
 
 const OPTIONS: RunOptions = {
@@ -42,7 +42,7 @@ function ends(
   let runs = 0;
   while (search.begin()) {
     if (runs > limit) return null;
-    const outcome = runOnce(machine, search);
+    const outcome = machine.run(search);
     if (machine.learned) {
       search = strategy(machine.n);
       all.clear();

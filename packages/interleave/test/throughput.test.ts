@@ -12,7 +12,7 @@ import { compile } from '../src/scenario.ts';
 import { BoundedSearch } from '../src/search/bounded.ts';
 import { PartialOrderSearch } from '../src/search/dpor.ts';
 import { PriorityWalk, RandomWalk } from '../src/search/random.ts';
-import { runOnce, type Strategy } from '../src/search/strategy.ts';
+import type { Strategy } from '../src/search/strategy.ts';
 import { makeStack, pop, push, type Stack } from './algorithms/stack.ts';
 
 const MS = 50;
@@ -71,7 +71,7 @@ function measure(scenario: Scenario, make: (n: number) => Strategy): [number, nu
   while (performance.now() - begin < MS) {
     const strategy = make(machine.n);
     while (strategy.begin() && performance.now() - begin < MS) {
-      expect(runOnce(machine, strategy)).toBe(null);
+      expect(machine.run(strategy)).toBe(null);
       strategy.end(machine);
       runs++;
       steps += machine.accesses;

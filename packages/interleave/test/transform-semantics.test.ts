@@ -247,7 +247,7 @@ describe('TypeScript', () => {
   test('temporaries stand before the first statement, also without directives', () => {
     const source = 'export function main(m: any): void { m[0] += 1; m[1]++; }';
     const { code } = transform(source, { file: '/test/source.ts' });
-    expect(code).toMatch(/main\(m: any\): void \{ let __rt_0[^;]*; yield __rt\.point/);
+    expect(code).toMatch(/main\(m: any\): void \{ let __rt_0[^;]*; if \(__rt\.stops/);
   });
 });
 

@@ -2,30 +2,25 @@
  * Data races by ECMAScript's rules (ECMA-262, section 29): two accesses of overlapping ranges, at
  * least one a write, unordered by happens-before, and not both SeqCst with equal range.
  *
- * Shadow memory is a map from byte to *location*: a range that has been accessed as one so far,
- * split when another access covers a part of it. A location keeps, per CPU, the clock of its last
- * access in each of four classes; while only one CPU has touched it (`owner`) nothing is compared,
- * which is what FastTrack's epochs are for. A SeqCst write replaces the location's release clock, a
- * plain write clears it, and a SeqCst read joins it when it reads the very range that was written.
- * wait and notify enter and leave a waiter list, whose clock orders leave before next enter.
+ * A location (shadow.ts) keeps, per CPU, the clock of its last access in each of four classes; while
+ * only one CPU has touched it (`owner`) nothing is compared, which is what FastTrack's epochs are
+ * for. A SeqCst write replaces the location's release clock, a plain write clears it, and a SeqCst
+ * read joins it when it reads the very range that was written. wait and notify enter and leave a
+ * waiter list, whose clock orders leave before next enter.
  *
- * Invariant: clocks[c * n + c] is CPU c's own time; it advances after every release. Up to the
- * first race the verdict is exact; the run ends there.
+ * Up to the first race the verdict is exact; the run ends there.
  */
+import { type Location, Shadow, SHARED, UNTOUCHED } from './shadow.ts';
+import { VectorClocks } from './vector-clocks.ts';
+import { WORD_HINT, WORD_STATISTIC } from './words.ts';
 
+// Classes of accesses.
 export const PLAIN_READ = 0;
 export const PLAIN_WRITE = 1;
 export const ATOMIC_READ = 2;
 export const ATOMIC_WRITE = 3;
 /** Read-modify-write: reads, then writes. */
 export const ATOMIC_UPDATE = 4;
-
-/** How declared words are treated. */
-export const WORD_ORDINARY = 0;
-/** Written with Atomics, read plainly. */
-export const WORD_HINT = 1;
-/** Its owner writes plainly, others read with Atomics of the same width. */
-export const WORD_STATISTIC = 2;
 
 /** Two accesses that race; `earlier` came first in this schedule. */
 export interface Race {
@@ -37,216 +32,61 @@ export interface Race {
   readonly mixed: boolean;
 }
 
-const PAGE_BITS = 12;
-const PAGE_BYTES = 1 << PAGE_BITS;
-const NONE = -1;
-
-class Location {
-  start: number = 0;
-  end: number = 0;
-  /** The only CPU that has touched it; NONE: several. */
-  owner: number = NONE;
-  word: number = WORD_ORDINARY;
-  /** Range of the SeqCst accesses recorded here. */
-  atomicStart: number = 0;
-  atomicEnd: number = 0;
-  /** Range of the write whose release clock is kept; end 0: none. */
-  releaseStart: number = 0;
-  releaseEnd: number = 0;
-  /** Serial number of that write, to see that all bytes read come from one. */
-  releaseId: number = 0;
-  readonly release: Int32Array;
-  /** [class * n + cpu], 0: never. */
-  readonly clocks: Int32Array;
-  readonly sites: Int32Array;
-
-  constructor(n: number) {
-    this.release = new Int32Array(n);
-    this.clocks = new Int32Array(4 * n);
-    this.sites = new Int32Array(4 * n);
-  }
-
-  copyFrom(other: Location): void {
-    this.owner = other.owner;
-    this.word = other.word;
-    this.atomicStart = other.atomicStart;
-    this.atomicEnd = other.atomicEnd;
-    this.releaseStart = other.releaseStart;
-    this.releaseEnd = other.releaseEnd;
-    this.releaseId = other.releaseId;
-    this.release.set(other.release);
-    this.clocks.set(other.clocks);
-    this.sites.set(other.sites);
-  }
-}
-
 /** The detector of one machine; reset before every run. */
 export class RaceDetector {
   /** The first race of the run. */
   race: Race | null = null;
+  readonly clocks: VectorClocks;
   readonly #n: number;
-  readonly #clocks: Int32Array;
-  readonly #pages: (Int32Array | undefined)[] = [];
-  readonly #locations: Location[] = [];
-  #used: number = 0;
+  readonly #times: Int32Array;
+  readonly #shadow: Shadow;
+  /** Kind of the declared word at an address. */
+  readonly #kinds: { at(address: number): number };
   #releases: number = 0;
-  readonly #lists = new Map<number, Int32Array>();
-  /** Kind of the declared word at an address; null when none is declared. */
-  wordAt: ((address: number) => number) | null = null;
 
-  constructor(cpus: number) {
+  constructor(cpus: number, kinds: { at(address: number): number }) {
     this.#n = cpus;
-    this.#clocks = new Int32Array(cpus * cpus);
+    this.clocks = new VectorClocks(cpus);
+    this.#times = this.clocks.times;
+    this.#shadow = new Shadow(cpus);
+    this.#kinds = kinds;
   }
 
   reset(): void {
-    const n = this.#n;
     this.race = null;
-    this.#clocks.fill(0);
-    for (let c = 0; c < n; c++) this.#clocks[c * n + c] = 1;
-    for (let i = 0; i < this.#used; i++) {
-      const l = this.#locations[i] as Location;
-      for (let a = l.start; a < l.end; ) {
-        const page = this.#pages[a >>> PAGE_BITS] as Int32Array;
-        const from = a & (PAGE_BYTES - 1);
-        const to = Math.min(PAGE_BYTES, from + l.end - a);
-        if (to - from === 4) {
-          page[from] = 0;
-          page[from + 1] = 0;
-          page[from + 2] = 0;
-          page[from + 3] = 0;
-        } else page.fill(0, from, to);
-        a += to - from;
-      }
-    }
-    this.#used = 0;
     this.#releases = 0;
-    if (this.#lists.size > 0) this.#lists.clear();
-  }
-
-  /** `child` starts after everything `parent` has done so far (a recoverer after a death). */
-  fork(parent: number, child: number): void {
-    const n = this.#n;
-    this.#join(child * n, this.#clocks, parent * n);
-    this.#clocks[parent * n + parent] = (this.#clocks[parent * n + parent] as number) + 1;
+    this.clocks.reset();
+    this.#shadow.reset();
   }
 
   /** Records an access; a race is left in `race` (the first one wins). */
   access(cpu: number, address: number, size: number, mode: number, site: number): void {
     const end = address + size;
-    let location = this.#at(address);
+    const location = this.#shadow.at(address);
     if (location === null || location.start !== address || location.end !== end) {
-      this.#split(address, end);
-      for (let a = address; a < end; ) {
-        location = this.#at(a);
-        if (location === null) {
-          // A gap: new up to the next location.
-          let to = a + 1;
-          while (to < end && this.#at(to) === null) to++;
-          location = this.#create(a, to);
-        }
-        this.#touch(location, cpu, address, end, mode, site);
-        a = location.end;
-      }
+      this.#range(cpu, address, end, mode, site);
     } else {
       this.#touch(location, cpu, address, end, mode, site);
     }
-    if (mode >= ATOMIC_WRITE) this.#tick(cpu);
+    if (mode >= ATOMIC_WRITE) this.clocks.tick(cpu);
   }
 
-  /** Enters the critical section of the waiter list at an address. */
-  enterList(cpu: number, address: number): void {
-    const list = this.#lists.get(address);
-    if (list !== undefined) this.#join(cpu * this.#n, list, 0);
-  }
-
-  /** Leaves it: the next to enter happens after us. */
-  leaveList(cpu: number, address: number): void {
-    const n = this.#n;
-    let list = this.#lists.get(address);
-    if (list === undefined) {
-      list = new Int32Array(n);
-      this.#lists.set(address, list);
-    }
-    for (let c = 0; c < n; c++) list[c] = this.#clocks[cpu * n + c] as number;
-    this.#tick(cpu);
-  }
-
-  #tick(cpu: number): void {
-    const at = cpu * this.#n + cpu;
-    this.#clocks[at] = (this.#clocks[at] as number) + 1;
-  }
-
-  #join(into: number, from: Int32Array, offset: number): void {
-    const clocks = this.#clocks;
-    for (let c = 0; c < this.#n; c++) {
-      const v = from[offset + c] as number;
-      if (v > (clocks[into + c] as number)) clocks[into + c] = v;
-    }
-  }
-
-  #at(address: number): Location | null {
-    const page = this.#pages[address >>> PAGE_BITS];
-    if (page === undefined) return null;
-    const id = page[address & (PAGE_BYTES - 1)] as number;
-    return id === 0 ? null : (this.#locations[id - 1] as Location);
-  }
-
-  #map(start: number, end: number, id: number): void {
-    for (let a = start; a < end; ) {
-      const index = a >>> PAGE_BITS;
-      let page = this.#pages[index];
-      if (page === undefined) {
-        page = new Int32Array(PAGE_BYTES);
-        this.#pages[index] = page;
+  /** An access that is not of just one location. */
+  #range(cpu: number, address: number, end: number, mode: number, site: number): void {
+    const shadow = this.#shadow;
+    shadow.split(address, end);
+    for (let a = address; a < end; ) {
+      let location = shadow.at(a);
+      if (location === null) {
+        // A gap: new up to the next location.
+        let to = a + 1;
+        while (to < end && shadow.at(to) === null) to++;
+        location = shadow.allocate(a, to);
+        location.clear(this.#kinds.at(a));
       }
-      const from = a & (PAGE_BYTES - 1);
-      const to = Math.min(PAGE_BYTES, from + end - a);
-      if (to - from === 4) {
-        page[from] = id;
-        page[from + 1] = id;
-        page[from + 2] = id;
-        page[from + 3] = id;
-      } else page.fill(id, from, to);
-      a += to - from;
+      this.#touch(location, cpu, address, end, mode, site);
+      a = location.end;
     }
-  }
-
-  #allocate(start: number, end: number): Location {
-    let location = this.#locations[this.#used];
-    if (location === undefined) {
-      location = new Location(this.#n);
-      this.#locations.push(location);
-    }
-    this.#used++;
-    location.start = start;
-    location.end = end;
-    this.#map(start, end, this.#used);
-    return location;
-  }
-
-  #create(start: number, end: number): Location {
-    const location = this.#allocate(start, end);
-    location.owner = -2;
-    location.atomicEnd = 0;
-    location.releaseEnd = 0;
-    location.clocks.fill(0);
-    location.word = this.wordAt === null ? WORD_ORDINARY : this.wordAt(start);
-    return location;
-  }
-
-  /** Cuts the locations that stick out of [address, end) at its edges. */
-  #split(address: number, end: number): void {
-    const first = this.#at(address);
-    if (first !== null && first.start < address) this.#cut(first, address);
-    const last = this.#at(end - 1);
-    if (last !== null && last.end > end) this.#cut(last, end);
-  }
-
-  #cut(location: Location, at: number): void {
-    const { end } = location;
-    location.end = at;
-    this.#allocate(at, end).copyFrom(location);
   }
 
   #touch(
@@ -258,15 +98,12 @@ export class RaceDetector {
     site: number,
   ): void {
     const { word } = location;
-    if (word !== WORD_ORDINARY) {
-      if (word === WORD_STATISTIC && mode === ATOMIC_READ) {
-        if (location.start === start && location.end === end) return;
-      }
+    if (word === WORD_STATISTIC && mode === ATOMIC_READ) {
+      if (location.start === start && location.end === end) return;
     }
     const n = this.#n;
     const { clocks, sites } = location;
-    const mine = cpu * n;
-    const now = this.#clocks[mine + cpu] as number;
+    const now = this.#times[cpu * n + cpu] as number;
     if (mode >= ATOMIC_READ) {
       if (location.atomicEnd === 0) {
         location.atomicStart = start;
@@ -283,9 +120,9 @@ export class RaceDetector {
       }
     }
     if (location.owner !== cpu) {
-      if (location.owner === -2) location.owner = cpu;
+      if (location.owner === UNTOUCHED) location.owner = cpu;
       else {
-        location.owner = NONE;
+        location.owner = SHARED;
         // Everybody races with an unordered plain write.
         this.#check(location, cpu, 1, mode, site, false);
         // A hint is read plainly while others write it with Atomics: by declaration.
@@ -308,7 +145,7 @@ export class RaceDetector {
         location.releaseStart === start &&
         (location.end === end || this.#whole(start, end, location.releaseId))
       ) {
-        this.#join(mine, location.release, 0);
+        this.clocks.join(cpu, location.release);
       }
       clocks[2 * n + cpu] = now;
       sites[2 * n + cpu] = site;
@@ -324,14 +161,13 @@ export class RaceDetector {
       location.releaseEnd = end;
       if (location.start === start) this.#releases++;
       location.releaseId = this.#releases;
-      const { release } = location;
-      for (let c = 0; c < n; c++) release[c] = this.#clocks[mine + c] as number;
+      this.clocks.copy(cpu, location.release);
     }
   }
 
   #whole(start: number, end: number, id: number): boolean {
     for (let a = start; a < end; ) {
-      const location = this.#at(a);
+      const location = this.#shadow.at(a);
       if (location === null || location.releaseId !== id || location.releaseEnd !== end) {
         return false;
       }
@@ -368,7 +204,7 @@ export class RaceDetector {
     const { clocks } = location;
     for (let c = 0; c < n; c++) {
       const at = clocks[kind * n + c] as number;
-      if (at > (this.#clocks[cpu * n + c] as number) && this.race === null) {
+      if (at > (this.#times[cpu * n + c] as number) && this.race === null) {
         this.race = {
           address: location.start,
           size: location.end - location.start,

@@ -3,7 +3,13 @@
  * `hint` and `statistic` are exempt from race detection as their definition says; every other kind
  * only gives the word its name in reports.
  */
-import { WORD_HINT, WORD_ORDINARY, WORD_STATISTIC } from './race.ts';
+
+/** How declared words are treated. */
+export const WORD_ORDINARY = 0;
+/** Written with Atomics, read plainly. */
+export const WORD_HINT = 1;
+/** Its owner writes plainly, others read with Atomics of the same width. */
+export const WORD_STATISTIC = 2;
 
 /** A declared word. `kind` defaults to 'atomic', `size` to 4 bytes, `buffer` to the first one. */
 export interface WordDeclaration {

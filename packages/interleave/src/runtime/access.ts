@@ -23,65 +23,84 @@ export function equals(element: unknown, operand: unknown, size: number): boolea
   return ((Number(element) ^ Number(operand)) & mask) === 0;
 }
 
+/** An operation of `Atomics` that neither waits nor wakes. */
 export function atomic(machine: Machine, c: number, op: Op): unknown {
-  const { target, index, address, kind } = op;
   machine.accesses++;
+  const { address, kind } = op;
   if (address < 0) return perform(op);
   machine.touched = true;
-  const old = target[index];
-  const result = perform(op);
-  const now = target[index];
-  const wrote = kind !== LOAD && (kind !== COMPARE_EXCHANGE || equals(old, op.value, op.size));
+  let old: unknown;
+  let now: unknown;
+  let result: unknown;
+  let wrote = false;
+  if (kind === LOAD) {
+    result = Atomics.load(op.target, op.index);
+    old = result;
+    now = result;
+  } else {
+    const { target, index } = op;
+    old = target[index];
+    result = perform(op);
+    now = target[index];
+    wrote = kind !== COMPARE_EXCHANGE || equals(old, op.value, op.size);
+  }
   machine.stepWrote = wrote;
   if (now !== old) machine.spin.changed(c, address, op.size);
   else machine.spin.unchanged(c, op);
-  if (machine.races !== null) {
+  const { races, recorder } = machine;
+  if (races !== null) {
     const mode = !wrote ? ATOMIC_READ : kind === STORE ? ATOMIC_WRITE : ATOMIC_UPDATE;
-    machine.races.access(c, address, op.size, mode, op.site);
-    if (machine.races.race !== null) machine.reportRace();
+    races.access(c, address, op.size, mode, op.site);
+    if (races.race !== null) reportRace(machine);
   }
-  if (machine.recorder !== null) machine.recorder.access(c, op, old, now, result);
+  if (recorder !== null) recorder.access(c, op, old, now, result);
   return result;
 }
 
+/** An access without order: an element, a DataView, a bulk method. */
 export function plain(machine: Machine, c: number, op: Op): unknown {
   machine.accesses++;
   const { kind, address } = op;
-  const { races } = machine;
   if (address < 0) return perform(op);
   machine.touched = true;
   if (kind === BULK) return bulk(machine, c, op);
+  const { races, recorder } = machine;
   const reads = kind === READ || kind === VIEW_GET;
-  const old = machine.recorder !== null || kind === WRITE ? peek(op) : undefined;
-  const result = perform(op);
-  machine.stepWrote = !reads;
-  if (!reads) machine.spin.changed(c, address, op.size);
-  else if (kind === READ) machine.spin.unchanged(c, op);
+  const old = recorder === null ? undefined : peek(op);
+  let result: unknown;
+  if (kind === READ) {
+    result = op.target[op.index];
+    machine.spin.unchanged(c, op);
+  } else {
+    result = perform(op);
+    if (!reads) machine.spin.changed(c, address, op.size);
+  }
+  machine.plainWrote = !reads;
   if (races !== null) {
     races.access(c, address, op.size, reads ? PLAIN_READ : PLAIN_WRITE, op.site);
-    if (races.race !== null) machine.reportRace();
+    if (races.race !== null) reportRace(machine);
   }
-  if (machine.recorder !== null) {
-    machine.recorder.access(c, op, old, reads ? result : peek(op), result);
-  }
+  if (recorder !== null) recorder.access(c, op, old, reads ? result : peek(op), result);
   return result;
 }
 
 function bulk(machine: Machine, c: number, op: Op): unknown {
+  const { races, recorder } = machine;
   const ranges = machine.memory.ranges(op);
   // What a recorder compares: the receiver as it was, and as it is.
-  const old = machine.recorder !== null && ranges.some(({ write }) => write) ? copy(op) : undefined;
+  const old = recorder !== null && ranges.some(({ write }) => write) ? copy(op) : undefined;
   const result = perform(op);
+  machine.plainWrote = false;
   for (const { address, size, write } of ranges) {
     if (write) {
       machine.spin.changed(c, address, size);
-      machine.stepWrote = true;
+      machine.plainWrote = true;
     }
-    machine.races?.access(c, address, size, write ? PLAIN_WRITE : PLAIN_READ, op.site);
+    races?.access(c, address, size, write ? PLAIN_WRITE : PLAIN_READ, op.site);
   }
-  if (machine.races !== null && machine.races.race !== null) machine.reportRace();
-  if (machine.recorder !== null) {
-    machine.recorder.access(c, op, old, old === undefined ? undefined : copy(op), result);
+  if (races !== null && races.race !== null) reportRace(machine);
+  if (recorder !== null) {
+    recorder.access(c, op, old, old === undefined ? undefined : copy(op), result);
   }
   return result;
 }
@@ -89,6 +108,13 @@ function bulk(machine: Machine, c: number, op: Op): unknown {
 /** The elements of a bulk operation's receiver. */
 function copy({ target }: Op): unknown {
   return target.slice();
+}
+
+/** Makes the detector's race the run's verdict. */
+export function reportRace(machine: Machine): void {
+  const race = machine.races?.race;
+  if (race === null || race === undefined || machine.outcome !== null) return;
+  machine.outcome = { kind: 'race', message: race.mixed ? 'mixed widths' : 'data race', race };
 }
 
 function peek(op: Op): unknown {

@@ -40,4 +40,17 @@ export class Cpu {
   jobs: Job[] = [];
   /** Asynchronous waits that somebody listens to and nobody has notified. */
   asyncWaits: number = 0;
+  /** Its code has come to `op` and must not go on before it is granted. */
+  suspended: boolean = false;
+
+  /** Before a run, and at a death. */
+  reset(status: number): void {
+    this.status = status;
+    this.generator = null;
+    this.next = 0;
+    this.entry = null;
+    if (this.jobs.length > 0) this.jobs = [];
+    this.asyncWaits = 0;
+    this.suspended = false;
+  }
 }

@@ -35,19 +35,55 @@ import {
 export interface Host {
   current: Op;
   readonly sites: LocatedSite[];
+  /** Shows the machine an op: true when it is performed already, with its result in `result`. */
+  arrive: (op: Op) => boolean;
+  result: any;
+  /** Does anybody ask where CPUs can die? */
+  points: boolean;
   /** Performs an op at once, as part of the running CPU's step (see `now`). */
   perform: ((op: Op) => unknown) | null;
 }
 
-const key = Symbol.for('@umbuf/interleave runtime 1');
+const key = Symbol.for('@umbuf/interleave runtime 2');
 const holder = globalThis as unknown as Record<symbol, Host | undefined>;
 
 /** The state of this thread's runtime. */
 export const host: Host = (holder[key] ??= {
   current: new Op(),
   sites: [{ file: '', line: 0, column: 0, kind: 'unknown', text: '(unknown site)', function: '' }],
+  arrive: suspend,
+  result: undefined,
+  points: false,
   perform: null,
 });
+
+function suspend(): boolean {
+  return false;
+}
+
+/**
+ * Has the op been performed already? Its result is `host.result` then; else the generator yields
+ * it, and gets the result from the `yield`. May throw what the real operation throws.
+ */
+export function done(op: Op): boolean {
+  return host.arrive(op);
+}
+
+/** `point` in one: must the generator yield the op here? */
+export function stops(site: number): boolean {
+  return host.points && !host.arrive(point(site));
+}
+
+/** Runs `body` with every op yielded and none performed: for who drives generators himself. */
+export function yielding<T>(body: () => T): T {
+  const { arrive } = host;
+  host.arrive = suspend;
+  try {
+    return body();
+  } finally {
+    host.arrive = arrive;
+  }
+}
 
 function atomic(kind: number, site: number, array: any, index: any, value: any): Op {
   const op = host.current;

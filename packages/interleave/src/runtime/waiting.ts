@@ -4,11 +4,13 @@
  * machine for the CPU whose step it is.
  */
 import { ATOMIC_READ } from '../oracle/race.ts';
-import { equals } from './access.ts';
+import { equals, reportRace } from './access.ts';
 import { ASLEEP, type Cpu, DONE, type Job, READY, TIMED } from './cpu.ts';
 import type { Machine } from './machine.ts';
 import { host } from './ops.ts';
 import { type Op, SPURIOUS, TIMEOUT, WAIT, WAIT_ASYNC, WAKE } from './protocol.ts';
+import { resume } from './resume.ts';
+import { invariant } from './verdict.ts';
 
 /** Time-outs of one wait, with nothing changed, after which the same holds. */
 const TIME_OUTS = 8;
@@ -26,21 +28,21 @@ export function wait(machine: Machine, c: number, op: Op): unknown {
   machine.touched = true;
   const value = Atomics.load(target as Int32Array, index);
   const { races } = machine;
-  races?.enterList(c, address);
+  races?.clocks.enterList(c, address);
   races?.access(c, address, op.size, ATOMIC_READ, op.site);
-  if (races !== null && races.race !== null) machine.reportRace();
+  if (races !== null && races.race !== null) reportRace(machine);
   const given = op.extra === undefined ? Number.NaN : Number(op.extra);
   const timeout = Number.isNaN(given) ? Number.POSITIVE_INFINITY : Math.max(given, 0);
   const differs = !equals(value, op.value, op.size);
   if (differs || timeout === 0) {
-    races?.leaveList(c, address);
+    races?.clocks.leaveList(c, address);
     const result = differs ? 'not-equal' : 'timed-out';
     machine.spin.unchanged(c, op);
     if (machine.recorder !== null) machine.recorder.access(c, op, value, value, result);
     return asynchronous ? { async: false, value: result } : result;
   }
   machine.stepWrote = true;
-  races?.leaveList(c, address);
+  races?.clocks.leaveList(c, address);
   if (asynchronous) {
     if (machine.recorder !== null) machine.recorder.access(c, op, value, value, 'waits');
     const timed = timeout !== Number.POSITIVE_INFINITY;
@@ -110,13 +112,16 @@ function call(
   const cpu = machine.cpus[c] as Cpu;
   cpu.asyncWaits--;
   cpu.jobs.push({ callback, result });
-  machine.races?.enterList(c, address);
+  machine.races?.clocks.enterList(c, address);
   machine.stepWoke |= 1 << c;
   if (cpu.status !== DONE) return;
   const { current } = host;
-  const running = machine.running;
+  const { running, nested } = machine;
   cpu.status = READY;
-  machine.resume(c, undefined, false);
+  machine.nested = true;
+  resume(machine, c, undefined, false);
+  invariant(machine);
+  machine.nested = nested;
   host.current = current;
   machine.running = running;
 }
@@ -132,8 +137,8 @@ export function notify(machine: Machine, c: number, op: Op, pick: number): numbe
       ? Number.POSITIVE_INFINITY
       : Math.max(Math.trunc(Number(op.value)) || 0, 0);
   machine.stepWrote = true;
-  machine.races?.enterList(c, address);
-  machine.races?.leaveList(c, address);
+  machine.races?.clocks.enterList(c, address);
+  machine.races?.clocks.leaveList(c, address);
   let woken = 0;
   while (woken < count) {
     const waiter = machine.waiters.take(address, woken === 0 ? pick : 0);
@@ -158,7 +163,7 @@ export function wake(machine: Machine, c: number, op: Op): string {
   const cpu = machine.cpus[c] as Cpu;
   const { kind } = op;
   machine.accesses++;
-  machine.races?.enterList(c, op.address);
+  machine.races?.clocks.enterList(c, op.address);
   if (kind !== WAKE) {
     machine.waiters.remove(op.address, c);
     machine.stepWrote = true;
@@ -169,7 +174,7 @@ export function wake(machine: Machine, c: number, op: Op): string {
       op.kind = kind;
     }
   }
-  machine.races?.leaveList(c, op.address);
+  machine.races?.clocks.leaveList(c, op.address);
   cpu.status = READY;
   const result = kind === TIMEOUT ? 'timed-out' : 'ok';
   if (machine.recorder !== null) machine.recorder.access(c, op, undefined, undefined, result);

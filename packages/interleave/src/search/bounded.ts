@@ -6,8 +6,11 @@
  *
  * No sleep sets here: combined with a bound they would hide schedules.
  */
+import { DIE, PICK } from '../runtime/choice.ts';
 import { TIMED } from '../runtime/cpu.ts';
-import { DIE, type Machine, PICK } from '../runtime/machine.ts';
+import { mortal } from '../runtime/death.ts';
+import type { Machine } from '../runtime/machine.ts';
+import { picks } from '../runtime/pending.ts';
 import { lowest, type Strategy } from './strategy.ts';
 
 /** All schedules with at most `bound` preemptions. */
@@ -89,12 +92,12 @@ export class BoundedSearch implements Strategy {
         this.cut = true;
         continue;
       }
-      for (let k = machine.picks(c) - 1; k > 0; k--) {
+      for (let k = picks(machine, c) - 1; k > 0; k--) {
         rest ??= [];
         rest.push(c + PICK * k);
       }
     }
-    for (let m = machine.mortal(); m !== 0; m &= m - 1) {
+    for (let m = mortal(machine); m !== 0; m &= m - 1) {
       rest ??= [];
       rest.push(lowest(m) | DIE);
     }

@@ -10,7 +10,9 @@
  *
  * Not for deaths or `notifyOrder: 'any'`: there a CPU has more than one next step.
  */
-import { ANYWHERE, type Machine } from '../runtime/machine.ts';
+import { ANYWHERE } from '../runtime/grant.ts';
+import type { Machine } from '../runtime/machine.ts';
+import { wouldWrite } from '../runtime/pending.ts';
 import { lowest, type Strategy } from './strategy.ts';
 
 class Frame {
@@ -103,7 +105,7 @@ export class PartialOrderSearch implements Strategy {
       const spins = (machine.spin.folded >>> c) & 1;
       frame.pendingAddress[c] = spins ? 0 : op.address;
       frame.pendingEnd[c] = spins ? ANYWHERE : op.address + op.size;
-      frame.pendingWrites[c] = machine.wouldWrite(c) ? 1 : 0;
+      frame.pendingWrites[c] = wouldWrite(machine, c) ? 1 : 0;
     }
     const free = enabled & ~frame.sleep;
     if (free === 0) {

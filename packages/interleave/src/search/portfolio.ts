@@ -9,7 +9,7 @@ import { BoundedSearch } from './bounded.ts';
 import { PartialOrderSearch } from './dpor.ts';
 import { PriorityWalk, RandomWalk } from './random.ts';
 import { Follow } from './schedule.ts';
-import { choices, runOnce, type Strategy } from './strategy.ts';
+import { type Strategy } from './strategy.ts';
 
 /** How far to search. */
 export interface SearchOptions {
@@ -96,7 +96,7 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
         entry.complete = true;
         break;
       }
-      let outcome = runOnce(machine, strategy);
+      let outcome = machine.run(strategy);
       if (machine.learned) {
         // A loop turned out to have no bound: what was explored assumed otherwise.
         if (into !== undefined) continue;
@@ -121,7 +121,7 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
         result.cut++;
         continue;
       }
-      result.failure = { outcome, choices: choices.slice() };
+      result.failure = { outcome, choices: machine.choices.slice() };
       over = true;
       break;
     }

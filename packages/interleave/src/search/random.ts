@@ -3,8 +3,11 @@
  * priorities, lowered at d - 1 random steps; finds a bug of depth d in n CPUs and k steps with
  * probability at least 1 / (n k^(d-1)) a run). Both are functions of a printed seed.
  */
+import { DIE, PICK } from '../runtime/choice.ts';
 import { TIMED } from '../runtime/cpu.ts';
-import { DIE, type Machine, PICK } from '../runtime/machine.ts';
+import { mortal } from '../runtime/death.ts';
+import type { Machine } from '../runtime/machine.ts';
+import { picks } from '../runtime/pending.ts';
 import { count, lowest, type Strategy } from './strategy.ts';
 
 /** A small generator (mulberry32): the state is the seed. */
@@ -61,15 +64,15 @@ abstract class Randomised implements Strategy {
 
   pick(machine: Machine, enabled: number): number {
     if (machine.options.crash !== 'none' && machine.steps >= this.#deathAt) {
-      const mortal = machine.mortal();
-      if (mortal !== 0 && this.random.below(3) === 0) {
+      const mask = mortal(machine);
+      if (mask !== 0 && this.random.below(3) === 0) {
         this.#deathAt += this.random.below(Math.max(1, Math.round(this.meanSteps)));
-        return nth(mortal, this.random.below(count(mortal))) | DIE;
+        return nth(mask, this.random.below(count(mask))) | DIE;
       }
     }
     const c = this.choose(machine, enabled);
-    const picks = machine.picks(c);
-    return picks > 1 ? c + PICK * this.random.below(picks) : c;
+    const sleepers = picks(machine, c);
+    return sleepers > 1 ? c + PICK * this.random.below(sleepers) : c;
   }
 
   protected abstract choose(machine: Machine, enabled: number): number;

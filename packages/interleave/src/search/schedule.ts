@@ -4,7 +4,9 @@
  * of the sleeping CPU. Behind the last choice a replay goes on with the CPU that ran last, or the
  * lowest one that can.
  */
-import { CPU_MASK, DIE, type Machine, PICK } from '../runtime/machine.ts';
+import { CPU_MASK, DIE, PICK } from '../runtime/choice.ts';
+import { mortal } from '../runtime/death.ts';
+import type { Machine } from '../runtime/machine.ts';
 import { lowest, type Strategy } from './strategy.ts';
 
 /** Choices as text. */
@@ -79,7 +81,7 @@ export class Follow implements Strategy {
       const choice = this.#choices[this.#at++] as number;
       const bit = 1 << (choice & CPU_MASK);
       if ((choice & DIE) !== 0) {
-        if ((machine.mortal() & bit) !== 0) return choice;
+        if ((mortal(machine) & bit) !== 0) return choice;
       } else if ((enabled & bit) !== 0) {
         return choice;
       }

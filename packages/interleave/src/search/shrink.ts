@@ -7,7 +7,6 @@ import type { Machine } from '../runtime/machine.ts';
 import type { Outcome } from '../runtime/program.ts';
 import type { Judge } from './portfolio.ts';
 import { Follow, switches } from './schedule.ts';
-import { choices, runOnce } from './strategy.ts';
 
 /** A schedule and how it ends. */
 export interface Failing {
@@ -35,9 +34,9 @@ export function replay(
   do {
     const follow = new Follow(schedule);
     follow.begin();
-    outcome = runOnce(machine, follow);
+    outcome = machine.run(follow);
   } while (machine.learned);
-  return { outcome: outcome ?? judge(machine), choices: choices.slice() };
+  return { outcome: outcome ?? judge(machine), choices: machine.choices.slice() };
 }
 
 /** The smallest schedule found within `replays` attempts; never worse than the given one. */

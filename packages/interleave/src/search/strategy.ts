@@ -1,11 +1,10 @@
 /**
- * What a search strategy is, and the loop that drives a machine with one.
+ * What a search strategy is: it makes the choices of one run after the other (`Machine.run`).
  *
  * Invariant: a strategy sees every scheduling point of a run in order, and its pick is one of the
  * enabled CPUs (or a death, or a notify pick, of the machine's own offering).
  */
 import type { Machine } from '../runtime/machine.ts';
-import type { Outcome } from '../runtime/program.ts';
 
 /** Chooses schedules, one run after the other. */
 export interface Strategy {
@@ -17,27 +16,6 @@ export interface Strategy {
   pick(machine: Machine, enabled: number): number;
   /** The run has ended (`machine.outcome` is its verdict); true: it was redundant. */
   end(machine: Machine): boolean;
-}
-
-/** The choices of the current run. */
-export const choices: number[] = [];
-
-/**
- * Makes one run; its choices are left in `choices`. When `machine.learned` is set afterwards, the
- * run was given up and the strategy must be begun anew.
- */
-export function runOnce(machine: Machine, strategy: Strategy): Outcome | null {
-  choices.length = 0;
-  machine.start();
-  for (;;) {
-    const enabled = machine.enabled();
-    if (enabled === 0) break;
-    const choice = strategy.pick(machine, enabled);
-    if (choice < 0) break;
-    choices.push(choice);
-    machine.step(choice);
-  }
-  return machine.stopped ? null : machine.finish();
 }
 
 /** Position of the lowest set bit. */

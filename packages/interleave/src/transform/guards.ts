@@ -36,13 +36,15 @@ export function plain<T>(value: T, where: string): T {
 export function sync(result: unknown, where: string): unknown {
   if (!(result instanceof Generator)) return result;
   const steps = result as globalThis.Generator<Op, unknown, unknown>;
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done) return value;
-    if ((value as Op).kind !== POINT) {
-      throw new StrayAccessError(where, 'the function called here touches shared memory');
+  return ops.yielding(() => {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if ((value as Op).kind !== POINT) {
+        throw new StrayAccessError(where, 'the function called here touches shared memory');
+      }
     }
-  }
+  });
 }
 
 const wrapped = new WeakMap<object, unknown>();
@@ -113,18 +115,20 @@ export function snapshot<T>(site: number, value: T): T {
 export function run(result: unknown): unknown {
   if (!(result instanceof Generator)) return result;
   const steps = result as globalThis.Generator<Op, unknown, unknown>;
-  let step = steps.next();
-  while (step.done !== true) {
-    let answer: unknown;
-    try {
-      answer = now(step.value);
-    } catch (error) {
-      step = steps.throw(error);
-      continue;
+  return ops.yielding(() => {
+    let step = steps.next();
+    while (step.done !== true) {
+      let answer: unknown;
+      try {
+        answer = now(step.value);
+      } catch (error) {
+        step = steps.throw(error);
+        continue;
+      }
+      step = steps.next(answer);
     }
-    step = steps.next(answer);
-  }
-  return step.value;
+    return step.value;
+  });
 }
 
 const running = new WeakMap<object, unknown>();

@@ -10,6 +10,7 @@ import { type Rope } from '../rope.ts';
 import { type Node, unwrap } from '../source.ts';
 import { copy, copyList } from './copy.ts';
 import type { Emitter } from './emitter.ts';
+import { step, stepText } from './step.ts';
 
 export function writeAtomic(out: Emitter, node: Node, method: string): Rope {
   if (!out.frame.isGenerator) {
@@ -23,28 +24,22 @@ export function writeAtomic(out: Emitter, node: Node, method: string): Rope {
   if (!out.frame.isGenerator) {
     return [`__xf.now(__rt.${method}(${out.site(node, method)}${comma}`, ...args, '))'];
   }
-  return [`(yield __rt.${method}(${out.site(node, method)}${comma}`, ...args, '))'];
+  return step(`__rt.${method}(${out.site(node, method)}${comma}`, ...args, ')');
 }
 
 export function writeRead(out: Emitter, node: Node, certain: boolean): Rope {
   const depth = out.frame.depth;
   const site = out.site(node, 'read');
   if (certain) {
-    const rope: Rope = [
-      `(yield __rt.read(${site}, `,
-      ...out.emit(node.object),
-      ', ',
-      ...out.emit(node.property),
-      '))',
-    ];
-    return rope;
+    const object = out.emit(node.object);
+    return step(`__rt.read(${site}, `, ...object, ', ', ...out.emit(node.property), ')');
   }
   const { before, object, index } = operands(out, node, false);
   out.frame.depth = depth;
   return [
     '(',
     ...before,
-    `__rt.isShared(${object}) ? yield __rt.read(${site}, ${object}, ${index}) : ${object}[${index}])`,
+    `__rt.isShared(${object}) ? ${stepText(`__rt.read(${site}, ${object}, ${index})`)} : ${object}[${index}])`,
   ];
 }
 
@@ -54,22 +49,22 @@ export function writeAssign(out: Emitter, node: Node, member: Node, certain: boo
   const isUnused = out.unused.has(node);
   if (node.operator === '=') {
     if (certain) {
-      return [
-        `(yield __rt.write(${site}, `,
+      return step(
+        `__rt.write(${site}, `,
         ...out.emit(member.object),
         ', ',
         ...out.emit(member.property),
         ', ',
         ...out.emit(node.right),
-        '))',
-      ];
+        ')',
+      );
     }
     const { before, object, index } = operands(out, member, true);
     const right = out.emit(node.right);
     const value = stable(out, node.right) ?? out.temporary();
     const set: Rope = value === stable(out, node.right) ? [] : [`${value} = `, ...right, ', '];
     out.frame.depth = depth;
-    const access = `__rt.isShared(${object}) ? yield __rt.write(${site}, ${object}, ${index}, ${value}) : ${object}[${index}] = ${value}`;
+    const access = `__rt.isShared(${object}) ? ${stepText(`__rt.write(${site}, ${object}, ${index}, ${value})`)} : ${object}[${index}] = ${value}`;
     return ['(', ...before, ...set, isUnused ? `${access})` : `(${access}), ${value})`];
   }
   const { before, object, index } = operands(out, member, true);
@@ -77,11 +72,11 @@ export function writeAssign(out: Emitter, node: Node, member: Node, certain: boo
   const shared = certain ? '' : out.temporary();
   const readSite = out.site(member, 'read');
   const get = certain
-    ? `${value} = yield __rt.read(${readSite}, ${object}, ${index})`
-    : `${shared} = __rt.isShared(${object}), ${value} = ${shared} ? yield __rt.read(${readSite}, ${object}, ${index}) : ${object}[${index}]`;
+    ? `${value} = ${stepText(`__rt.read(${readSite}, ${object}, ${index})`)}`
+    : `${shared} = __rt.isShared(${object}), ${value} = ${shared} ? ${stepText(`__rt.read(${readSite}, ${object}, ${index})`)} : ${object}[${index}]`;
   const put = certain
-    ? `yield __rt.write(${site}, ${object}, ${index}, ${value})`
-    : `${shared} ? yield __rt.write(${site}, ${object}, ${index}, ${value}) : ${object}[${index}] = ${value}`;
+    ? stepText(`__rt.write(${site}, ${object}, ${index}, ${value})`)
+    : `${shared} ? ${stepText(`__rt.write(${site}, ${object}, ${index}, ${value})`)} : ${object}[${index}] = ${value}`;
   const right = out.emit(node.right);
   out.frame.depth = depth;
   const operator: string = node.operator.slice(0, -1);
@@ -111,18 +106,18 @@ export function writeUpdate(out: Emitter, node: Node, member: Node, certain: boo
   const value = out.temporary();
   const isPostfix = !node.prefix && !out.unused.has(node);
   const old = isPostfix ? out.temporary() : '';
-  const step = isPostfix ? `${old} = ${value}${node.operator}` : `${node.operator}${value}`;
+  const change = isPostfix ? `${old} = ${value}${node.operator}` : `${node.operator}${value}`;
   const result = isPostfix ? old : value;
   out.frame.depth = depth;
   if (certain) {
-    const get = `${value} = yield __rt.read(${readSite}, ${object}, ${index})`;
+    const get = `${value} = ${stepText(`__rt.read(${readSite}, ${object}, ${index})`)}`;
     return [
       '(',
       ...before,
-      `${get}, ${step}, yield __rt.write(${site}, ${object}, ${index}, ${value}), ${result})`,
+      `${get}, ${change}, ${stepText(`__rt.write(${site}, ${object}, ${index}, ${value})`)}, ${result})`,
     ];
   }
-  const access = `__rt.isShared(${object}) ? (${value} = yield __rt.read(${readSite}, ${object}, ${index}), ${step}, yield __rt.write(${site}, ${object}, ${index}, ${value})) : (${value} = ${object}[${index}], ${step}, ${object}[${index}] = ${value})`;
+  const access = `__rt.isShared(${object}) ? (${value} = ${stepText(`__rt.read(${readSite}, ${object}, ${index})`)}, ${change}, ${stepText(`__rt.write(${site}, ${object}, ${index}, ${value})`)}) : (${value} = ${object}[${index}], ${change}, ${object}[${index}] = ${value})`;
   return ['(', ...before, `(${access}), ${result})`];
 }
 

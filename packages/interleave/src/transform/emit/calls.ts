@@ -12,6 +12,7 @@ import { type Node, unwrap } from '../source.ts';
 import { stable } from './accesses.ts';
 import { copy, copyList } from './copy.ts';
 import type { Emitter } from './emitter.ts';
+import { step, stepText } from './step.ts';
 
 export function writeMethodCall(out: Emitter, node: Node, info: Info & { kind: 'method' }): Rope {
   out.usesRuntime = true;
@@ -26,13 +27,13 @@ export function writeMethodCall(out: Emitter, node: Node, info: Info & { kind: '
   const args = bound === undefined ? null : copyList(out, node.arguments);
   if (info.certain) {
     const receiver: Rope = bound === undefined ? out.emit(callee.object) : [bound[1]];
-    return [
-      `(yield __rt.${info.op}(${site}, `,
+    return step(
+      `__rt.${info.op}(${site}, `,
       ...receiver,
       `, ${name}, [`,
       ...(args ?? copyList(out, node.arguments)),
-      ']))',
-    ];
+      '])',
+    );
   }
   const before: Rope = [];
   let receiver = bound?.[1] ?? stable(out, callee.object);
@@ -56,11 +57,8 @@ export function writeMethodCall(out: Emitter, node: Node, info: Info & { kind: '
   const otherwise = isColoured
     ? `(${result} = ${plain}) instanceof __rt.Generator ? yield* ${result} : ${result}`
     : plain;
-  return [
-    '(',
-    ...before,
-    `${test} ? yield __rt.${info.op}(${site}, ${receiver}, ${name}, ${list}) : ${otherwise})`,
-  ];
+  const access = stepText(`__rt.${info.op}(${site}, ${receiver}, ${name}, ${list})`);
+  return ['(', ...before, `${test} ? ${access} : ${otherwise})`];
 }
 
 export function writeCall(out: Emitter, node: Node, callee: Callee): Rope {

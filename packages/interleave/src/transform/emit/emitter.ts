@@ -22,6 +22,7 @@ import { lowered, needsLowering } from './chains.ts';
 import { copy, writeList } from './copy.ts';
 import { writeFunction, writeImport, writeLoop, writeMethod } from './functions.ts';
 import { guarded, recordedAccess, recordedMethod, rigidAccess } from './rigid.ts';
+import { stepText } from './step.ts';
 
 /** An entry of the module's site table. */
 export interface EmittedSite {
@@ -169,7 +170,8 @@ export class Emitter {
       case 'atomic-value': {
         this.usesRuntime = true;
         const site = this.site(node, info.method);
-        return [`(function* (...args) { return yield __rt.${info.method}(${site}, ...args); })`];
+        const access = stepText(`__rt.${info.method}(${site}, ...args)`);
+        return [`(function* (...args) { return ${access}; })`];
       }
       case 'call':
         return writeCall(this, node, info.callee);

@@ -10,6 +10,7 @@ import { insertAt, type Rope } from '../rope.ts';
 import { children, type Node } from '../source.ts';
 import { copy, copyList, copyRange } from './copy.ts';
 import type { Emitter } from './emitter.ts';
+import { pointText } from './step.ts';
 
 export function writeFunction(out: Emitter, node: Node): Rope {
   if (!out.frame.isGenerator) return copy(out, node);
@@ -49,7 +50,7 @@ function openBody(out: Emitter, rope: Rope, body: Node): void {
 function prologue(out: Emitter, node: Node): string {
   const names = Array.from({ length: out.frame.used }, (_, index) => `__rt_${index}`);
   const temporaries = names.length > 0 ? ` let ${names.join(', ')};` : '';
-  return `${temporaries} yield __rt.point(${out.site(node, 'point')});`;
+  return `${temporaries}${pointText(out.site(node, 'point'))}`;
 }
 
 export function writeMethod(out: Emitter, node: Node): Rope {
@@ -68,7 +69,7 @@ export function isGeneratorMethod(out: Emitter, node: Node): boolean {
 
 export function writeLoop(out: Emitter, node: Node): Rope {
   if (!out.frame.isGenerator) return copy(out, node);
-  const point = ` yield __rt.point(${out.site(node.body, 'point')});`;
+  const point = pointText(out.site(node.body, 'point'));
   if (node.body.type === 'BlockStatement') {
     const rope = copy(out, node);
     insertAt(rope, node.body.start + 1, point);

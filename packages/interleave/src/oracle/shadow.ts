@@ -1,0 +1,143 @@
+/**
+ * Shadow memory of the race detector: a map from byte to *location*, a range that has been accessed
+ * as one so far, split when another access covers a part of it. Locations are made once and used
+ * again in every run.
+ *
+ * Invariant: the locations in use are disjoint, and each byte of one names it in its page.
+ */
+
+const PAGE_BITS = 12;
+const PAGE_BYTES = 1 << PAGE_BITS;
+/** Several CPUs have touched a location. */
+export const SHARED = -1;
+/** None has, yet. */
+export const UNTOUCHED = -2;
+
+/** What is known of a range. */
+export class Location {
+  start: number = 0;
+  end: number = 0;
+  /** The only CPU that has touched it, SHARED or UNTOUCHED. */
+  owner: number = SHARED;
+  /** Kind of the declared word here. */
+  word: number = 0;
+  /** Range of the SeqCst accesses recorded here; end 0: none. */
+  atomicStart: number = 0;
+  atomicEnd: number = 0;
+  /** Range of the write whose release clock is kept; end 0: none. */
+  releaseStart: number = 0;
+  releaseEnd: number = 0;
+  /** Serial number of that write, to see that all bytes read come from one. */
+  releaseId: number = 0;
+  readonly release: Int32Array;
+  /** Clock of the last access, [class * n + cpu], 0: never. */
+  readonly clocks: Int32Array;
+  readonly sites: Int32Array;
+
+  constructor(n: number) {
+    this.release = new Int32Array(n);
+    this.clocks = new Int32Array(4 * n);
+    this.sites = new Int32Array(4 * n);
+  }
+
+  /** Forgets everything but its range. */
+  clear(word: number): void {
+    this.owner = UNTOUCHED;
+    this.word = word;
+    this.atomicEnd = 0;
+    this.releaseEnd = 0;
+    const { clocks } = this;
+    // A loop: shorter than a call of fill at this length.
+    for (let i = 0; i < clocks.length; i++) clocks[i] = 0;
+  }
+
+  copyFrom(other: Location): void {
+    this.owner = other.owner;
+    this.word = other.word;
+    this.atomicStart = other.atomicStart;
+    this.atomicEnd = other.atomicEnd;
+    this.releaseStart = other.releaseStart;
+    this.releaseEnd = other.releaseEnd;
+    this.releaseId = other.releaseId;
+    this.release.set(other.release);
+    this.clocks.set(other.clocks);
+    this.sites.set(other.sites);
+  }
+}
+
+/** The locations of one detector. */
+export class Shadow {
+  readonly #n: number;
+  /** 1 + index of the location of each byte; 0: none. */
+  readonly #pages: (Int32Array | undefined)[] = [];
+  readonly #locations: Location[] = [];
+  #used: number = 0;
+
+  constructor(cpus: number) {
+    this.#n = cpus;
+  }
+
+  reset(): void {
+    for (let i = 0; i < this.#used; i++) {
+      const { start, end } = this.#locations[i] as Location;
+      this.#map(start, end, 0);
+    }
+    this.#used = 0;
+  }
+
+  /** The location of a byte, or null. */
+  at(address: number): Location | null {
+    const page = this.#pages[address >>> PAGE_BITS];
+    if (page === undefined) return null;
+    const id = page[address & (PAGE_BYTES - 1)] as number;
+    return id === 0 ? null : (this.#locations[id - 1] as Location);
+  }
+
+  /** A new location for [start, end), which no other covers; its contents are stale. */
+  allocate(start: number, end: number): Location {
+    let location = this.#locations[this.#used];
+    if (location === undefined) {
+      location = new Location(this.#n);
+      this.#locations.push(location);
+    }
+    this.#used++;
+    location.start = start;
+    location.end = end;
+    this.#map(start, end, this.#used);
+    return location;
+  }
+
+  /** Cuts the locations that stick out of [address, end) at its edges. */
+  split(address: number, end: number): void {
+    const first = this.at(address);
+    if (first !== null && first.start < address) this.#cut(first, address);
+    const last = this.at(end - 1);
+    if (last !== null && last.end > end) this.#cut(last, end);
+  }
+
+  #cut(location: Location, at: number): void {
+    const { end } = location;
+    location.end = at;
+    this.allocate(at, end).copyFrom(location);
+  }
+
+  #map(start: number, end: number, id: number): void {
+    for (let a = start; a < end; ) {
+      const index = a >>> PAGE_BITS;
+      let page = this.#pages[index];
+      if (page === undefined) {
+        page = new Int32Array(PAGE_BYTES);
+        this.#pages[index] = page;
+      }
+      const from = a & (PAGE_BYTES - 1);
+      const to = Math.min(PAGE_BYTES, from + end - a);
+      if (to - from === 4) {
+        page[from] = id;
+        page[from + 1] = id;
+        page[from + 2] = id;
+        page[from + 3] = id;
+      } else page.fill(id, from, to);
+      a += to - from;
+    }
+  }
+}
