@@ -10,6 +10,7 @@ import { HandKind, reserveSlot } from '@umbuf/memory';
 import { bucketAllocRow } from './bucket-ladder.ts';
 import { pushSlot } from './cache-slow.ts';
 import { InternalFlag, M_NOWAIT, M_WAITOK } from './flags.ts';
+import { FailureSite, injected } from './inject.ts';
 import { kegImport, kegRelease } from './keg.ts';
 import { BucketHeader, CallbackBit, Hand, ItemState, ZoneRecord } from './layout.ts';
 import { countFailure, countNoBucket, FailureReason } from './statistics/failures.ts';
@@ -99,7 +100,9 @@ export function fillBucket(
   }
   const bucket = words[slot + 1]!;
   const max = Math.min(granted, words[bucket + ENTRIES]! & 0xffff);
-  kegImport(uma, words[zone + Z.keg.at]!, slot, units, max, cpuDomain(uma, cpu.number), flags);
+  if (!injected(uma, FailureSite.fillItems)) {
+    kegImport(uma, words[zone + Z.keg.at]!, slot, units, max, cpuDomain(uma, cpu.number), flags);
+  }
   releaseRest(uma, units);
   if ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0) {
     initItems(uma, zone, slot, (flags & ~M_WAITOK) | M_NOWAIT);
@@ -132,7 +135,7 @@ function bucketForFill(
     // end
     return true;
   }
-  return allocBucket(uma, zone, slot, cookie);
+  return !injected(uma, FailureSite.fillBucket) && allocBucket(uma, zone, slot, cookie);
 }
 
 /** Whether the emptied bucket in `spare` is of the row that a new one would come from. */
@@ -156,7 +159,8 @@ function initItems(uma: Uma, zone: number, slot: number, flags: number): void {
   const bucket = words[slot + 1]!;
   const count = words[bucket + COUNT]!;
   for (let index = 0; index < count; index++) {
-    if (runInit(uma, zone, 'zinit', words[bucket + BucketHeader.words + index]!, flags)) {
+    const item = words[bucket + BucketHeader.words + index]!;
+    if (injected(uma, FailureSite.fillZinit) || runInit(uma, zone, 'zinit', item, flags)) {
       uma.why = FailureReason.zinit;
       kegRelease(uma, words[zone + Z.keg.at]!, slot, index);
       return;

@@ -21,6 +21,7 @@ import {
 import { allocBucket, drainBucket, fillBucket, freeBucket } from './bucket.ts';
 import { InternalFlag } from './flags.ts';
 import { fail, giveBack, giveBackTo, handHeight } from './hands.ts';
+import { FailureSite, injected } from './inject.ts';
 import { allocItem, freeItem } from './item.ts';
 import { BucketHeader, CacheRecord, Feature, Hand, ItemState, ZoneRecord } from './layout.ts';
 import { serveReclaim } from './reclaim-zone.ts';
@@ -218,7 +219,10 @@ function flush(uma: Uma, zone: number, cache: number, cookie: number): boolean {
   const old = reserveSlot(cpu);
   const fresh = reserveSlot(cpu);
   unloadFree(words, cache, zone, old);
-  const got = !uma.bucketsDisabled() && allocBucket(uma, zone, fresh, cookie);
+  const got =
+    !uma.bucketsDisabled() &&
+    !injected(uma, FailureSite.flushBucket) &&
+    allocBucket(uma, zone, fresh, cookie);
   if (words[old] !== HandKind.none) {
     storeBucket(uma, zone, cpuDomain(uma, cpu.number), old, true, cookie);
   }

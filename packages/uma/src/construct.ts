@@ -9,6 +9,7 @@
 
 import { type Address, HandKind, HAND_SLOT_WORDS, HAND_SLOTS, NULL } from '@umbuf/memory';
 import { fail, undo } from './hands.ts';
+import { FailureSite, injected } from './inject.ts';
 import { allocWithFeatures } from './item.ts';
 import { BucketHeader, CacheRecord, Hand, ItemState, ZoneRecord } from './layout.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
@@ -28,6 +29,7 @@ const VOID = HandKind.none;
 const ITEM = Hand.item;
 const UNFINISHED = ItemState.unfinished;
 const SLOTS = HAND_SLOTS;
+const CTOR_ALONE = FailureSite.ctorAlone;
 const SLOT_WORDS = HAND_SLOT_WORDS;
 
 /** The function of one thread; the cache's alloc bucket has an item. See CacheOperations.alloc. */
@@ -75,6 +77,7 @@ export function createAllocConstructed(
       const result: unknown = open.definition.ctor!(open, item as Address, argument, flags);
       uma.restoreError(outer);
       refused = result !== undefined && refusal(open, 'ctor', result);
+      if (injected(uma, CTOR_ALONE)) refused = true;
     } catch (error) {
       return threw(cache, height, error);
     }

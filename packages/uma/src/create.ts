@@ -14,6 +14,7 @@ import {
   type ZoneDefinition,
 } from './definition.ts';
 import { checkZoneFlags, INHERITED_FLAGS, InternalFlag, ZoneFlag } from './flags.ts';
+import { FailureSite, injected } from './inject.ts';
 import { kegLayout } from './keg-layout.ts';
 import {
   CacheRecord,
@@ -70,7 +71,7 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
   const kegWords = primaryZone !== 0 ? 0 : KegRecord.words + arena.domains * KegDomain.words;
   const events = arena.cpus * EventRecord.words;
   const bytes = (zoneWords + kegWords + events) * 4;
-  const address = staticSpace(cpu, bytes);
+  const address = injected(uma, FailureSite.zoneRecord) ? 0 : staticSpace(cpu, bytes);
   if (address === 0) throw new TableFullError(`zone ${name}: no pages for its record`);
   const zone = address >> 2;
   const keg = primaryZone !== 0 ? words[primaryZone + Z.keg.at]! : zone + zoneWords;

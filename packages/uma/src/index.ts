@@ -6,6 +6,7 @@ export { TRASH_WORD } from './debug.ts';
 export * from './errors.ts';
 export * from './flags.ts';
 export { fsck, type FsckReport } from './fsck.ts';
+export { FailureSite, type FailureSiteName, injectFailures, type Injector } from './inject.ts';
 export {
   adoptItem,
   isLive,

@@ -9,6 +9,7 @@ import { trashFill, trashVerify } from './debug.ts';
 import { DoubleFreeError } from './errors.ts';
 import { M_WAITOK, M_ZERO } from './flags.ts';
 import { fail, giveBack, undo } from './hands.ts';
+import { FailureSite, injected } from './inject.ts';
 import { ANY_GENERATION, checkedEntry, itemEntry, markFree, markLive } from './item-table.ts';
 import { kegRelease, kegTake } from './keg.ts';
 import {
@@ -109,7 +110,7 @@ function construct(
   if ((features & Feature.trash) !== 0) trashVerify(uma, zone, item, words[zone + Z.size.at]!);
   if ((features & Feature.ctor) !== 0) {
     words[slot + 3] = ItemState.unfinished;
-    if (runCtor(uma, zone, item, argument, flags)) return false;
+    if (injected(uma, FailureSite.ctor) || runCtor(uma, zone, item, argument, flags)) return false;
     words[slot + 3] = ItemState.whole;
   }
   if ((features & Feature.items) !== 0) {
@@ -178,7 +179,8 @@ export function allocItem(
   if (
     !took ||
     ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0 &&
-      runInit(uma, zone, 'zinit', words[slot + 1]!, flags))
+      (injected(uma, FailureSite.itemZinit) ||
+        runInit(uma, zone, 'zinit', words[slot + 1]!, flags)))
   ) {
     countFailure(uma, cache, took ? FailureReason.zinit : uma.why);
     if (took) kegRelease(uma, keg, slot, 0);
@@ -202,7 +204,10 @@ function takeItem(uma: Uma, zone: number, slot: number, flags: number): boolean 
   // looked, which happens once.
   for (;;) {
     const limit = zoneLimit(uma, zone);
-    if (limit !== 0 && words[units] !== HandKind.units && !reserveForItem(uma, limit, units)) break;
+    if (limit !== 0 && words[units] !== HandKind.units && !reserveForItem(uma, limit, units)) {
+      break;
+    }
+    if (injected(uma, FailureSite.item)) break;
     took = kegTake(uma, keg, zone, slot, units, cpuDomain(uma, cpu.number), flags);
     if (took) break;
     if (limit === 0 && zoneLimit(uma, zone) !== 0) continue;

@@ -24,6 +24,7 @@ import {
 import { trashFill, trashVerify } from './debug.ts';
 import { InternalFlag } from './flags.ts';
 import { giveBack } from './hands.ts';
+import { FailureSite, injected } from './inject.ts';
 import { freeItem } from './item.ts';
 import { clearTable, retireTable, slabEpoch } from './item-table.ts';
 import { kegDomain, kegTake } from './keg.ts';
@@ -42,6 +43,7 @@ import type { Uma } from './uma.ts';
 import { mayRun, runFini, runInit } from './zone-callbacks.ts';
 import { zoneCache } from './zone-domain.ts';
 
+const SITE = FailureSite;
 const K = KegRecord.fields;
 const FREE = KegDomain.fields.free.at;
 const PAGES = KegDomain.fields.pages.at;
@@ -90,15 +92,24 @@ function takeParts(
 ): boolean {
   const { words, cpu } = uma;
   return (
-    takePart(uma, words[keg + K.slabZone.at]!, header, domain, flags) &&
-    takePart(uma, words[keg + K.tableZone.at]!, table, domain, flags) &&
+    takePart(uma, words[keg + K.slabZone.at]!, header, domain, flags, SITE.slabHeader) &&
+    takePart(uma, words[keg + K.tableZone.at]!, table, domain, flags, SITE.slabTable) &&
+    !injected(uma, SITE.slabPages) &&
     takePages(cpu, words[keg + K.ppera.at]!, domain, pages) !== 0
   );
 }
 
 /** One item of an internal zone, which never uses buckets; true when there is no such part. */
-function takePart(uma: Uma, zone: number, slot: number, domain: number, flags: number): boolean {
+function takePart(
+  uma: Uma,
+  zone: number,
+  slot: number,
+  domain: number,
+  flags: number,
+  site: number,
+): boolean {
   if (zone === 0) return true;
+  if (injected(uma, site)) return false;
   const { words, longs } = uma;
   if (!kegTake(uma, words[zone + ZoneRecord.fields.keg.at]!, zone, slot, 0, domain, flags)) {
     return false;
@@ -172,7 +183,9 @@ function initItems(uma: Uma, keg: number, slot: number, flags: number): boolean 
   if (hasInit || trash) {
     for (let index = 0; index < ipers; index++) {
       const item = data + index * rsize;
-      if (hasInit && runInit(uma, zone, 'init', item, flags)) return false;
+      if (hasInit && (injected(uma, SITE.init) || runInit(uma, zone, 'init', item, flags))) {
+        return false;
+      }
       if (trash) trashFill(uma, item, words[keg + K.size.at]!);
       // straight: the atomic first, which is a point of death before its effect
       Atomics.add(longs, inits, 1n);

@@ -28,6 +28,7 @@ import { createZone, findZone, readZoneName } from './create.ts';
 import type { ZoneDefinition } from './definition.ts';
 import { InternalFlag } from './flags.ts';
 import { giveBackTo, handHeight } from './hands.ts';
+import type { Injector } from './inject.ts';
 import { offpageHeaderItemBytes } from './keg-layout.ts';
 import { UmaRoot } from './layout.ts';
 import { registerRepairs } from './recover.ts';
@@ -60,6 +61,8 @@ export class Uma {
   readonly opened: (Zone | undefined)[];
   /** Why the last step of an allocation gave up (a `FailureReason`); for whoever counts it. */
   why: number;
+  /** Failure injection, for tests (inject.ts). */
+  injector: Injector | undefined;
   private pending: unknown;
 
   private constructor(cpu: Cpu, root: number) {
@@ -75,6 +78,7 @@ export class Uma {
     this.bucketZones = [];
     this.opened = [];
     this.why = FailureReason.pages;
+    this.injector = undefined;
     this.pending = undefined;
     this.operations = createCacheOperations(this);
   }

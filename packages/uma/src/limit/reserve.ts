@@ -9,6 +9,7 @@
 
 import { HandKind, releaseUnits, reserveUnits } from '@umbuf/memory';
 import { giveBack } from '../hands.ts';
+import { FailureSite, injected } from '../inject.ts';
 import { ZoneRecord } from '../layout.ts';
 import { FailureReason } from '../statistics/failures.ts';
 import type { Uma } from '../uma.ts';
@@ -27,14 +28,18 @@ export function zoneLimit(uma: Pick<Uma, 'words'>, zone: number): number {
 export function reserveForBucket(uma: Uma, zone: number, want: number, units: number): number {
   const limit = zoneLimit(uma, zone);
   if (limit === 0) return want;
-  const granted = reserveUnits(uma.cpu, limit, want, units);
+  const granted = injected(uma, FailureSite.fillUnits)
+    ? 0
+    : reserveUnits(uma.cpu, limit, want, units);
   if (granted === 0) uma.why = FailureReason.limit;
   return granted;
 }
 
 /** One unit of `limit` into the void slot `units`, or false. */
 export function reserveForItem(uma: Uma, limit: number, units: number): boolean {
-  if (reserveUnits(uma.cpu, limit, 1, units) === 1) return true;
+  if (!injected(uma, FailureSite.itemUnit) && reserveUnits(uma.cpu, limit, 1, units) === 1) {
+    return true;
+  }
   uma.why = FailureReason.limit;
   return false;
 }

@@ -29,6 +29,7 @@ import {
 import { bucketSizesAfterMaxCache, maxCache } from '../bucket-ladder.ts';
 import { ZoneFlag } from '../flags.ts';
 import { giveBackTo, handHeight } from '../hands.ts';
+import { FailureSite, injected } from '../inject.ts';
 import { kegDomain } from '../keg.ts';
 import { CacheRecord, UmaRoot, ZoneRecord } from '../layout.ts';
 import { reclaim } from '../reclaim.ts';
@@ -122,7 +123,7 @@ function buildLimit(uma: Uma, zone: number, max: number): void {
   const { cpu, arena } = uma;
   const cells = arena.cpus + ASYNC_CELLS;
   const bytes = limitWords(cells) * 4;
-  const address = staticSpace(cpu, bytes);
+  const address = injected(uma, FailureSite.limitRecord) ? 0 : staticSpace(cpu, bytes);
   if (address === 0) throw new TableFullError(`zone ${uma.zoneName(zone)}: no pages for its limit`);
   const limit = address >> 2;
   limitInit(cpu, limit, max, cells);
