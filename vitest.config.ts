@@ -6,7 +6,7 @@
  */
 import { defineConfig } from 'vitest/config';
 import { explore } from './packages/interleave/src/vite.ts';
-import { sources } from './test/interleave/support/sources.ts';
+import { mutated, sources } from './test/interleave/support/sources.ts';
 
 const source = ['@umbuf/source'];
 /** Where `.ci/run` wants the counts. */
@@ -18,6 +18,8 @@ export default defineConfig({
     ...(report === undefined ? {} : { outputFile: { json: report } }),
     projects: [
       {
+        // Nothing, but for generated mutants (test/interleave/mutate).
+        plugins: [mutated()],
         resolve: { conditions: source },
         ssr: { resolve: { conditions: source } },
         test: {

@@ -3,6 +3,8 @@ import type { CheckOptions } from './options.ts';
 import { explore } from './explore.ts';
 import { mergeReports } from './report/merge.ts';
 import type { CheckReport } from './report/report.ts';
+import { Generator } from './runtime/ops.ts';
+import { POINT, type Steps } from './runtime/protocol.ts';
 import { compile, describeProgram, type Scenario } from './scenario.ts';
 import { Random } from './search/random.ts';
 
@@ -11,7 +13,10 @@ export type GeneratedOperation<C> =
   | ((context: C, ...args: any[]) => unknown)
   | {
       readonly run: (context: C, ...args: any[]) => unknown;
-      readonly args: (random: Random) => readonly unknown[];
+      /** Arguments of one call; `cpu` is the number of the CPU that makes it. Default: none. */
+      readonly args?: (random: Random, cpu: number) => readonly unknown[];
+      /** CPUs that may call it, such as the one producer of a ring. Default: all. */
+      readonly cpus?: readonly number[];
     };
 
 /** What `check.ops` needs: a scenario without its scripts. */
@@ -29,6 +34,17 @@ export interface OperationsOptions extends CheckOptions {
   readonly iterations?: number;
 }
 
+/** The value of code that may have been made a generator because of its calls, but shares nothing. */
+function pure(name: string, value: unknown): unknown {
+  if (!(value instanceof Generator)) return value;
+  const steps = value as unknown as Steps;
+  let step = steps.next();
+  // Function entries and loop back edges.
+  while (step.done !== true && step.value.kind === POINT) step = steps.next();
+  if (step.done === true) return step.value;
+  throw new TypeError(`interleave: args of operation '${name}' touch shared memory`);
+}
+
 /** Explores generated scenarios until one fails, which is then minimised. */
 export function ops(name: string, spec: Operations, options: OperationsOptions = {}): CheckReport {
   const { threads = 2, opsPerThread = 3, iterations = 100 } = options;
@@ -41,6 +57,15 @@ export function ops(name: string, spec: Operations, options: OperationsOptions =
       return [n, typeof operation === 'function' ? operation : operation.run];
     }),
   );
+  const callers = (n: string): readonly number[] | undefined => {
+    const operation = operations[n] as GeneratedOperation<unknown>;
+    return typeof operation === 'function' ? undefined : operation.cpus;
+  };
+  const namesOf = Array.from({ length: threads }, (_, t) =>
+    names.filter((n) => callers(n)?.includes(t) ?? true),
+  );
+  const idle = namesOf.findIndex((list) => list.length === 0);
+  if (idle >= 0) throw new TypeError(`interleave: '${name}' has no operations for CPU ${idle}`);
   const random = new Random(options.seed ?? 1);
   const budgetMs = (options.budgetMs ?? 2000) / iterations;
   const reports: CheckReport[] = [];
@@ -48,9 +73,11 @@ export function ops(name: string, spec: Operations, options: OperationsOptions =
     const cpus: Record<string, [string, ...unknown[]][]> = {};
     for (let t = 0; t < threads; t++) {
       cpus[`cpu${t}`] = Array.from({ length: opsPerThread }, () => {
-        const n = names[random.below(names.length)] as string;
+        const own = namesOf[t] as string[];
+        const n = own[random.below(own.length)] as string;
         const operation = operations[n] as GeneratedOperation<unknown>;
-        return [n, ...(typeof operation === 'function' ? [] : operation.args(random))];
+        if (typeof operation === 'function' || operation.args === undefined) return [n];
+        return [n, ...(pure(n, operation.args(random, t)) as readonly unknown[])];
       });
     }
     const scenario: Scenario = { ...rest, cpus, operations: callable };

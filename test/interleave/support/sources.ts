@@ -14,27 +14,49 @@ interface Mutant {
   readonly file: string;
   readonly before: string;
   readonly after: string;
+  /** Where `before` stands; generated mutants know (mutate/operators.mjs). */
+  readonly start?: number;
 }
 
 const ROOT: string = fileURLToPath(new URL('../../../', import.meta.url));
 const LONG_SPIN = /^(const (?:SPINS_NO_BLOCK|CLAIM_LOOKS|CLAIM_LOOKS_NO_BLOCK)) = 100_000;$/m;
 
-export function sources(): Plugin {
+/** The mutant alone, in ordinary modules: for the unit tests under generated mutants. */
+export function mutated(): Plugin {
+  const mutant = wanted();
+  return {
+    name: 'umbuf:mutated-source',
+    enforce: 'pre',
+    load(id) {
+      if (mutant === undefined || id !== ROOT + mutant.file) return null;
+      return mutate(readFileSync(id, 'utf8'), mutant);
+    },
+  };
+}
+
+function wanted(): Mutant | undefined {
   const text = process.env['UMBUF_MUTANT'];
-  const mutant = text === undefined || text === '' ? undefined : (JSON.parse(text) as Mutant);
+  return text === undefined || text === '' ? undefined : (JSON.parse(text) as Mutant);
+}
+
+function mutate(code: string, { before, after, start }: Mutant): string {
+  if (start !== undefined) return code.slice(0, start) + after + code.slice(start + before.length);
+  const parts = code.split(before);
+  if (parts.length !== 2) throw new Error(`mutant: ${parts.length - 1} occurrences of ${before}`);
+  return parts.join(after);
+}
+
+export function sources(): Plugin {
+  const mutant = wanted();
   return {
     name: 'umbuf:explored-sources',
     enforce: 'pre',
     load(id) {
       const [file, query] = id.split('?');
       if (query !== 'explore' || !file!.startsWith(`${ROOT}packages/`)) return null;
-      const code = readFileSync(file!, 'utf8').replace(LONG_SPIN, '$1 = 40;');
-      if (mutant === undefined || file !== ROOT + mutant.file) return code;
-      const parts = code.split(mutant.before);
-      if (parts.length !== 2) {
-        throw new Error(`mutant: ${parts.length - 1} occurrences of ${mutant.before}`);
-      }
-      return parts.join(mutant.after);
+      const code = readFileSync(file!, 'utf8');
+      const changed = mutant?.file === file!.slice(ROOT.length) ? mutate(code, mutant) : code;
+      return changed.replace(LONG_SPIN, '$1 = 40;');
     },
   };
 }

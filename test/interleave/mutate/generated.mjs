@@ -1,0 +1,229 @@
+/**
+ * `pnpm test:mutants --generated`: mutants made from the syntax tree of our concurrency sources
+ * (operators.mjs), each run against the checks that concern its file (child.mjs), the survivors then
+ * against the unit tests of the package, and docs/interleave-mutants-generated.md written from it.
+ * Fails when a survivor has no explanation in generated-survivors.json, or an explained mutant of the
+ * sample is killed (the explanation is wrong, or out of date).
+ *
+ *   --all         every mutant; otherwise a sample that depends on a mutant's id only (RATES)
+ *   --again       only the survivors of the last run, and what the last run did not have
+ *   --list        prints the sample, runs nothing
+ *   --no-unit     leaves out the unit tests
+ *   words         mutants whose id contains all of them
+ *
+ * UMBUF_MUTANT_RUNS: schedules of each of a check's two searches, 600 when absent;
+ * UMBUF_MUTANT_BUDGET_MS bounds each in time as well (4000); UMBUF_MUTANT_JOBS: processes (2).
+ */
+import { fork, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { page } from './document.mjs';
+import { mutantsOf } from './operators.mjs';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const cache = join(root, 'node_modules/.cache/umbuf-generated-mutants.json');
+const explanations = join(root, 'test/interleave/mutate/generated-survivors.json');
+const document = join(root, 'docs/interleave-mutants-generated.md');
+
+/** Of a hundred mutants of a kind, how many are in the sample. */
+const RATES = {
+  drop: 75,
+  swap: 75,
+  split: 75,
+  plain: 50,
+  flag: 75,
+  boundary: 30,
+  negate: 10,
+  'drop-plain': 10,
+};
+
+/** Which checks concern which sources; the first list whose pattern fits, cheapest check first. */
+const RELEVANT = [
+  [/sync\/mutex/, ['mutex', 'obstruction', 'generated', 'death']],
+  [/sync\/ring/, ['ring', 'generated']],
+  [/sync\/tagged-stack/, ['tagged-stack', 'generated']],
+  [/sync\/refcount/, ['refcount', 'generated', 'mbuf']],
+  [/sync\/limit-recover/, ['limit-death']],
+  [/sync\/(limit|wait-cell)/, ['limit', 'generated', 'limit-death']],
+  [/memory\/src\/cpu\/recover/, ['death', 'limit-death', 'attach']],
+  [/memory\/src\/cpu/, ['cpu', 'attach', 'death']],
+  [/memory\/src\/page/, ['pages', 'death', 'uma']],
+  [/uma\/src\/recover/, ['death']],
+  [/uma\/src\/create/, ['create', 'uma']],
+  [/uma\/src/, ['uma', 'drain', 'generated', 'death']],
+  [/mbuf\/src/, ['mbuf', 'external', 'generated']],
+];
+
+/** The sources: those with protocols between CPUs. */
+const FILES = [
+  ...['mutex', 'ring', 'tagged-stack', 'refcount'].map((f) => `memory/src/sync/${f}`),
+  ...['limit', 'limit-sleep', 'wait-cell', 'limit-recover'].map((f) => `memory/src/sync/${f}`),
+  ...['cpu', 'protocol', 'drain', 'recover', 'hand-stack'].map((f) => `memory/src/cpu/${f}`),
+  'memory/src/page/page-pool',
+  ...['zone-domain', 'keg', 'slab', 'cache-slow', 'bucket'].map((f) => `uma/src/${f}`),
+  ...['recover', 'reclaim'].map((f) => `uma/src/${f}`),
+  ...['attach', 'last-reference', 'reference'].map((f) => `mbuf/src/external/${f}`),
+].map((file) => `packages/${file}.ts`);
+
+const flags = new Set(process.argv.slice(2).filter((word) => word.startsWith('--')));
+const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const RUNS = Number(process.env.UMBUF_MUTANT_RUNS ?? 600);
+const JOBS = Number(process.env.UMBUF_MUTANT_JOBS ?? 2);
+/** A check that says nothing for so long hangs outside shared memory. */
+const SILENT_MS = 60_000;
+
+function percentile(id) {
+  return createHash('sha256').update(id).digest().readUInt16BE(0) % 100;
+}
+
+function checksFor(file) {
+  const names = RELEVANT.find(([pattern]) => pattern.test(file))?.[1] ?? [];
+  return names
+    .map((name) => `test/interleave/${name}.check.ts`)
+    .filter((path) => existsSync(root + path));
+}
+
+/** Runs jobs in `JOBS` processes, each replaced when it hangs or has done fifty. */
+async function runAll(jobs, onResult) {
+  let next = 0;
+  const serve = async () => {
+    while (next < jobs.length) {
+      const child = fork(fileURLToPath(new URL('child.mjs', import.meta.url)), {
+        stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      });
+      const inbox = [];
+      let wake = () => {};
+      child.on('message', (message) => {
+        inbox.push(message);
+        wake();
+      });
+      child.on('exit', () => {
+        inbox.push({ gone: true });
+        wake();
+      });
+      const receive = async (ms) => {
+        if (inbox.length === 0) {
+          await new Promise((resolve) => {
+            const timer = setTimeout(resolve, ms);
+            wake = () => {
+              clearTimeout(timer);
+              resolve();
+            };
+          });
+        }
+        return inbox.shift();
+      };
+      let message = await receive(SILENT_MS);
+      for (let done = 0; done < 50 && next < jobs.length && message?.gone !== true; done++) {
+        const job = jobs[next++];
+        child.send(job);
+        let check = '';
+        for (;;) {
+          message = await receive(SILENT_MS);
+          if (message?.alive !== undefined) {
+            check = message.alive;
+            continue;
+          }
+          break;
+        }
+        if (message?.result !== undefined) onResult(job, message.result);
+        else {
+          const kill = message === undefined ? 'hangs' : 'ends the process';
+          onResult(job, { id: job.id, kill, check, unreached: [], checks: 0, ms: SILENT_MS });
+          break;
+        }
+      }
+      child.kill('SIGKILL');
+    }
+  };
+  await Promise.all(Array.from({ length: JOBS }, serve));
+}
+
+/** Whether the unit tests of the mutant's package fail; a run that hangs fails. */
+function unitTestsFail(change) {
+  const vitest = createRequire(import.meta.url).resolve('vitest/package.json');
+  const suite = change.file.split('/').slice(0, 2).join('/');
+  const packages = suite === 'packages/memory' ? [suite, 'packages/uma'] : [suite];
+  return new Promise((resolve) => {
+    const child = spawn(
+      process.execPath,
+      [join(dirname(vitest), 'vitest.mjs'), 'run', '--project=unit', '--bail=1', ...packages],
+      { cwd: root, env: { ...process.env, UMBUF_MUTANT: JSON.stringify(change) }, stdio: 'ignore' },
+    );
+    const timer = setTimeout(() => child.kill('SIGKILL'), 180_000);
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      resolve(code !== 0);
+    });
+  });
+}
+
+const all = FILES.filter((file) => existsSync(root + file)).flatMap((file) =>
+  mutantsOf(file, readFileSync(root + file, 'utf8')),
+);
+const wanted = all.filter(
+  ({ id, operator }) =>
+    (flags.has('--all') || words.length > 0 || percentile(id) < RATES[operator]) &&
+    words.every((word) => id.includes(word)),
+);
+const last = existsSync(cache) ? JSON.parse(readFileSync(cache, 'utf8')) : { results: {} };
+const results = flags.has('--again') ? last.results : {};
+const todo = wanted.filter(({ id }) => !results[id]?.kill);
+console.log(`${all.length} mutants, ${wanted.length} in this run, ${todo.length} to do`);
+if (flags.has('--list')) {
+  for (const { id, line } of wanted) console.log(`${line}\t${id}`);
+  process.exit(0);
+}
+
+const begin = performance.now();
+const store = () => {
+  mkdirSync(dirname(cache), { recursive: true });
+  writeFileSync(cache, JSON.stringify({ results }, null, 1));
+};
+
+// Without a mutant everything passes; else kills would mean nothing.
+const files = [...new Set(wanted.flatMap(({ file }) => checksFor(file)))];
+let broken = 0;
+await runAll(
+  files.map((file) => ({ id: file, files: [file] })),
+  (job, { kill, check, ms }) => {
+    if (kill !== '') broken++;
+    console.log(`${kill === '' ? 'ok  ' : 'FAIL'} unmutated ${job.id}: ${kill} ${check} (${ms} ms)`);
+  },
+);
+if (broken > 0) process.exit(1);
+
+await runAll(
+  todo.map((change) => ({ id: change.id, change, files: checksFor(change.file) })),
+  (job, result) => {
+    results[job.id] = result;
+    store();
+    const verdict = result.kill === '' ? 'SURVIVES' : `${result.kill} (${result.check})`;
+    console.log(`${job.change.line}\t${job.id}: ${verdict} ${result.ms} ms`);
+  },
+);
+
+if (!flags.has('--no-unit')) {
+  const survivors = wanted.filter(({ id }) => results[id].kill === '' && !results[id].unit);
+  let next = 0;
+  const serve = async () => {
+    while (next < survivors.length) {
+      const change = survivors[next++];
+      results[change.id].unit = await unitTestsFail(change);
+      store();
+      console.log(`${change.line}\t${change.id}: unit tests ${results[change.id].unit ? 'fail' : 'pass'}`);
+    }
+  };
+  await Promise.all(Array.from({ length: JOBS }, serve));
+}
+
+const explained = JSON.parse(readFileSync(explanations, 'utf8'));
+const { text, unexplained, wrong } = page({ all, wanted, results, explained, files: FILES, runs: RUNS });
+if (words.length === 0) writeFileSync(document, text);
+for (const id of unexplained) console.log(`not explained: ${id}`);
+for (const id of wrong) console.log(`explained, but killed: ${id}`);
+console.log(`${Math.round((performance.now() - begin) / 1000)} s`);
+process.exitCode = unexplained.length + wrong.length === 0 ? 0 : 1;
