@@ -206,11 +206,14 @@ check.ops(
     },
     // Exactly what was free at some moment, never more than the maximum out.
     linearizable: models.limit,
-    always: (c) => (Atomics.load(c.arena.words, c.scratch + LimitRecord.fields.items.at) & 0xff) <= 2,
+    always: (c) =>
+      (Atomics.load(c.arena.words, c.scratch + LimitRecord.fields.items.at) & 0xff) <= 2,
     final: (c) => limitCount(c.arena, c.scratch) === c.held.reduce((a, b) => a + b),
     reachable: {
       'a request got less than it wanted': (_, { history }) =>
-        history.some(({ name, args, result }) => name === 'reserve' && result === 1 && args[1] === 2),
+        history.some(
+          ({ name, args, result }) => name === 'reserve' && result === 1 && args[1] === 2,
+        ),
       'a request got nothing': (_, { history }) =>
         history.some(({ name, result }) => name === 'reserve' && result === 0),
     },

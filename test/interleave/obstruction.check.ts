@@ -105,8 +105,9 @@ check(
     reachable: {
       'the victim stopped in its push, which had no effect': (_, { dead, history }) =>
         dead[0] === 'victim' &&
-        history.some(({ name, returned, invoked, args }) =>
-          name === 'push' && args[0] === 32 && invoked >= 0 && returned < 0,
+        history.some(
+          ({ name, returned, invoked, args }) =>
+            name === 'push' && args[0] === 32 && invoked >= 0 && returned < 0,
         ),
       'nobody stopped': (_, { dead }) => dead.length === 0,
     },

@@ -66,7 +66,9 @@ for (const [what, left] of [
       final: (c) => {
         const wrong = checkPagePool(c.cpus[0]!, 0);
         if (wrong.length > 0) throw new Error(wrong.join('; '));
-        return freePageCount(c.arena) === c.free && areHandsEmpty({ ...c, cpus: c.cpus.slice(0, 2) });
+        return (
+          freePageCount(c.arena) === c.free && areHandsEmpty({ ...c, cpus: c.cpus.slice(0, 2) })
+        );
       },
       reachable:
         left > 4

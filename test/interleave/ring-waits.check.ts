@@ -37,7 +37,12 @@ function ring(capacity: number): Context {
 }
 
 /** Values `from` to `to`, noted as sent when the ring has them. */
-function produce({ words, sent, gaveUp }: Context, from: number, to: number, timeout: number): void {
+function produce(
+  { words, sent, gaveUp }: Context,
+  from: number,
+  to: number,
+  timeout: number,
+): void {
   for (let value = from; value <= to; value++) {
     // Ends: with no time it looks once more at most; else it sleeps until there is room.
     while (!ringPush(words, 0, value)) {

@@ -89,7 +89,11 @@ function verdictOf(run) {
     try {
       report = run(options);
     } catch (error) {
-      return { kill: `set-up: ${String(error?.message ?? error).split('\n')[0].slice(0, 120)}` };
+      return {
+        kill: `set-up: ${String(error?.message ?? error)
+          .split('\n')[0]
+          .slice(0, 120)}`,
+      };
     }
     const { failure } = report;
     if (failure !== null && KILLS.has(failure.kind)) return { kill: failure.kind };
@@ -108,7 +112,9 @@ async function runMutant({ id, change, files }) {
     try {
       checks = await checksOf(file);
     } catch (error) {
-      result.kill = `does not load: ${String(error?.message ?? error).split('\n')[0].slice(0, 120)}`;
+      result.kill = `does not load: ${String(error?.message ?? error)
+        .split('\n')[0]
+        .slice(0, 120)}`;
       break;
     }
     for (const { name, run } of checks) {

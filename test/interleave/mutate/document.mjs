@@ -28,16 +28,37 @@ export function page({ all, wanted, results, explained, files, runs }) {
   const perOperator = operators.map((operator) => {
     const own = wanted.filter((one) => one.operator === operator);
     const made = count(all, (one) => one.operator === operator);
-    return [operator, made, own.length, count(own, killed), count(own, byUnit), count(own, survived)];
+    return [
+      operator,
+      made,
+      own.length,
+      count(own, killed),
+      count(own, byUnit),
+      count(own, survived),
+    ];
   });
   const perFile = files.map((file) => {
     const own = wanted.filter((one) => one.file === file);
     const made = count(all, (one) => one.file === file);
-    return [`\`${file.replace('packages/', '')}\``, made, own.length, count(own, killed), count(own, byUnit), count(own, survived)];
+    return [
+      `\`${file.replace('packages/', '')}\``,
+      made,
+      own.length,
+      count(own, killed),
+      count(own, byUnit),
+      count(own, survived),
+    ];
   });
   const head = ['', 'made', 'run', 'killed by a check', 'by a unit test', 'survive'];
   const line = head.map(() => '---');
-  const total = ['all', all.length, wanted.length, count(wanted, killed), count(wanted, byUnit), survivors.length];
+  const total = [
+    'all',
+    all.length,
+    wanted.length,
+    count(wanted, killed),
+    count(wanted, byUnit),
+    survivors.length,
+  ];
   const verdicts = new Map();
   for (const one of wanted.filter(killed)) {
     const kind = results[one.id].kill.split(':')[0];
@@ -84,7 +105,10 @@ ${table([head, line, ...perOperator, total])}
 
 ${table([head, line, ...perFile])}
 
-The checks' verdicts: ${[...verdicts].toSorted((a, b) => b[1] - a[1]).map(([kind, n]) => `${kind} ${n}`).join(', ')}. A
+The checks' verdicts: ${[...verdicts]
+    .toSorted((a, b) => b[1] - a[1])
+    .map(([kind, n]) => `${kind} ${n}`)
+    .join(', ')}. A
 \`set-up\` is an exception before the first schedule, \`hangs\` an endless loop without shared access.
 
 ## Survivors

@@ -42,19 +42,19 @@ const RATES = {
 
 /** Which checks concern which sources; the first list whose pattern fits, cheapest check first. */
 const RELEVANT = [
-  [/sync\/mutex/, ['mutex', 'obstruction', 'generated', 'death']],
-  [/sync\/ring/, ['ring', 'generated']],
-  [/sync\/tagged-stack/, ['tagged-stack', 'generated']],
-  [/sync\/refcount/, ['refcount', 'generated', 'mbuf']],
+  [/sync\/mutex/, ['mutex', 'obstruction', 'recover', 'generated', 'death']],
+  [/sync\/ring/, ['ring', 'ring-waits', 'generated']],
+  [/sync\/tagged-stack/, ['tagged-stack', 'obstruction']],
+  [/sync\/refcount/, ['refcount', 'obstruction', 'external']],
   [/sync\/limit-recover/, ['limit-death']],
-  [/sync\/(limit|wait-cell)/, ['limit', 'generated', 'limit-death']],
-  [/memory\/src\/cpu\/recover/, ['death', 'limit-death', 'attach']],
-  [/memory\/src\/cpu/, ['cpu', 'attach', 'death']],
-  [/memory\/src\/page/, ['pages', 'death', 'uma']],
+  [/sync\/(limit|wait-cell)/, ['limit', 'limit-death', 'generated']],
+  [/memory\/src\/cpu\/recover/, ['recover', 'death', 'limit-death']],
+  [/memory\/src\/cpu/, ['cpu', 'attach', 'recover', 'death']],
+  [/memory\/src\/page/, ['pages', 'death', 'recover']],
   [/uma\/src\/recover/, ['death']],
-  [/uma\/src\/create/, ['create', 'uma']],
-  [/uma\/src/, ['uma', 'drain', 'generated', 'death']],
-  [/mbuf\/src/, ['mbuf', 'external', 'generated']],
+  [/uma\/src\/create/, ['create']],
+  [/uma\/src/, ['uma', 'drain', 'death', 'generated-zones']],
+  [/mbuf\/src/, ['external', 'mbuf']],
 ];
 
 /** The sources: those with protocols between CPUs. */
@@ -191,7 +191,9 @@ await runAll(
   files.map((file) => ({ id: file, files: [file] })),
   (job, { kill, check, ms }) => {
     if (kill !== '') broken++;
-    console.log(`${kill === '' ? 'ok  ' : 'FAIL'} unmutated ${job.id}: ${kill} ${check} (${ms} ms)`);
+    console.log(
+      `${kill === '' ? 'ok  ' : 'FAIL'} unmutated ${job.id}: ${kill} ${check} (${ms} ms)`,
+    );
   },
 );
 if (broken > 0) process.exit(1);
@@ -214,14 +216,23 @@ if (!flags.has('--no-unit')) {
       const change = survivors[next++];
       results[change.id].unit = await unitTestsFail(change);
       store();
-      console.log(`${change.line}\t${change.id}: unit tests ${results[change.id].unit ? 'fail' : 'pass'}`);
+      console.log(
+        `${change.line}\t${change.id}: unit tests ${results[change.id].unit ? 'fail' : 'pass'}`,
+      );
     }
   };
   await Promise.all(Array.from({ length: JOBS }, serve));
 }
 
 const explained = JSON.parse(readFileSync(explanations, 'utf8'));
-const { text, unexplained, wrong } = page({ all, wanted, results, explained, files: FILES, runs: RUNS });
+const { text, unexplained, wrong } = page({
+  all,
+  wanted,
+  results,
+  explained,
+  files: FILES,
+  runs: RUNS,
+});
 if (words.length === 0) writeFileSync(document, text);
 for (const id of unexplained) console.log(`not explained: ${id}`);
 for (const id of wrong) console.log(`explained, but killed: ${id}`);

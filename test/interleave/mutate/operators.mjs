@@ -50,7 +50,12 @@ export function mutantsOf(file, code) {
       const declared = namesDeclared(first);
       if (declared.some((one) => namesUsed(second).has(one))) continue;
       const between = code.slice(first.end, second.start);
-      add('swap', name, { start: first.start, end: second.end }, text(second) + between + text(first));
+      add(
+        'swap',
+        name,
+        { start: first.start, end: second.end },
+        text(second) + between + text(first),
+      );
     }
   };
 
@@ -68,7 +73,8 @@ export function mutantsOf(file, code) {
     if (inside !== name && SKIPPED.test(inside.at(-1))) return;
     if (node.type === 'ThrowStatement') return;
     // What only throws is misuse, for the unit tests.
-    if (node.type === 'IfStatement' && onlyThrows(node.consequent) && node.alternate === null) return;
+    if (node.type === 'IfStatement' && onlyThrows(node.consequent) && node.alternate === null)
+      return;
     if (node.type === 'BlockStatement' || node.type === 'Program') visitList(node.body, inside);
     if (inside.length > 0) mutate(node, inside);
     for (const key of Object.keys(node)) {
@@ -163,7 +169,10 @@ function isShared(node) {
   const target = strip(node);
   if (target.type !== 'MemberExpression' || !target.computed) return false;
   const { object } = target;
-  return VIEWS.has(object.name) || (object.type === 'MemberExpression' && VIEWS.has(object.property.name));
+  return (
+    VIEWS.has(object.name) ||
+    (object.type === 'MemberExpression' && VIEWS.has(object.property.name))
+  );
 }
 
 function isSharedAssignment(node) {
@@ -176,7 +185,8 @@ function isStatistic(node) {
 }
 
 function isFlag({ type, name, property }) {
-  const word = type === 'Identifier' ? name : type === 'MemberExpression' ? property.name : undefined;
+  const word =
+    type === 'Identifier' ? name : type === 'MemberExpression' ? property.name : undefined;
   return word !== undefined && (/^[A-Z][A-Z0-9_]*$/.test(word) || type === 'MemberExpression');
 }
 
@@ -186,7 +196,11 @@ function isClear({ type, operator, argument }) {
 
 function onlyThrows(node) {
   if (node.type === 'ThrowStatement') return true;
-  return node.type === 'BlockStatement' && node.body.length > 0 && node.body.at(-1).type === 'ThrowStatement';
+  return (
+    node.type === 'BlockStatement' &&
+    node.body.length > 0 &&
+    node.body.at(-1).type === 'ThrowStatement'
+  );
 }
 
 function isSwappable({ type }) {
@@ -207,7 +221,8 @@ function isSynchronising(statement) {
 function touches(statement) {
   let found = false;
   walk(statement, (node) => {
-    found ||= node.type === 'CallExpression' || (node.type === 'MemberExpression' && isShared(node));
+    found ||=
+      node.type === 'CallExpression' || (node.type === 'MemberExpression' && isShared(node));
   });
   if (statement.expression !== undefined && isSharedAssignment(statement.expression)) {
     return !isStatistic(statement.expression);
