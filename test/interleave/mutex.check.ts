@@ -66,7 +66,7 @@ check(
 for (const spurious of [false, true]) {
   const words = new ArenaWords();
   check(
-    'mutex: words CPUs, no wake-up is lost',
+    `mutex: three CPUs, no wake-up is lost${spurious ? ', spurious ones come' : ''}`,
     {
       prepare: () => prepare(words, 3),
       setup: (made: Machine) => made,

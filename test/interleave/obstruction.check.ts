@@ -77,6 +77,11 @@ check(
   { ...OPTIONS, crash: 'interrupt-points' },
 );
 
+interface Counted {
+  readonly words: Int32Array<SharedArrayBuffer>;
+  readonly last: number[];
+}
+
 interface Stack {
   readonly longs: BigInt64Array<SharedArrayBuffer>;
   readonly words: Int32Array<SharedArrayBuffer>;
@@ -119,27 +124,26 @@ check(
 check(
   'obstruction: a CPU that stops with its reference leaks the object, and no more',
   {
-    setup: () => {
+    setup: (): Counted => {
       const words = new Int32Array(new SharedArrayBuffer(16));
       refcountInit(words, 0, 3);
-      return { words, last: [] as number[] };
+      return { words, last: [] };
     },
     cpus: Object.fromEntries(
       ['victim', 'a', 'b'].map((name, cpu) => [
         name,
-        (o: { words: Int32Array<SharedArrayBuffer>; last: number[] }) => {
+        (o: Counted) => {
           if (refcountRelease(o.words, 0)) o.last.push(cpu);
         },
       ]),
     ),
-    final: (o: { words: Int32Array<SharedArrayBuffer>; last: number[] }) => {
+    final: (o: Counted) => {
       const left = refcountLoad(o.words, 0);
       // The dead one released or did not; if it was the last it may have had no time to say so.
       return left === 0 ? o.last.length <= 1 : left === 1 && o.last.length === 0;
     },
     reachable: {
-      'its reference stayed': (o: { words: Int32Array<SharedArrayBuffer> }) =>
-        refcountLoad(o.words, 0) === 1,
+      'its reference stayed': (o: Counted) => refcountLoad(o.words, 0) === 1,
     },
     words: { 0: 'count' },
   },
