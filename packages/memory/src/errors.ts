@@ -41,6 +41,14 @@ export class TableFullError extends UmbufError {
   override name = 'TableFullError';
 }
 
+/**
+ * A read section is open where none may be: the CPU would go idle or sleep in it (an `await` does
+ * both), or wait for readers of whom it is one. Nothing was changed.
+ */
+export class SectionError extends UmbufError {
+  override name = 'SectionError';
+}
+
 /** A broken invariant of the allocator itself: the arena can no longer be trusted. */
 export class Panic extends Error {
   override name = 'Panic';

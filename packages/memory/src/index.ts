@@ -36,6 +36,7 @@ export {
 export { type AnswerHook, ArenaHooks, type CacheRepair, type SlotRepair } from './cpu/hooks.ts';
 export { answerRequests, checkpoint, enterCpu, leaveCpu } from './cpu/protocol.ts';
 export { markDead, recover, type RecoverResult } from './cpu/recover.ts';
+export { beginSection, endSection, isInSection, requireNoSection } from './cpu/section.ts';
 export {
   CpuState,
   describeState,

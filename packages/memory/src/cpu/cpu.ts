@@ -10,6 +10,7 @@ import type { Kernels } from '../kernel/index.ts';
 import { CpuRecord } from '../layout/records.ts';
 import { settleHand } from './hand-stack.ts';
 import { answerRequests, enterCpu, leaveCpu } from './protocol.ts';
+import { requireNoSection } from './section.ts';
 import {
   CpuState,
   describeState,
@@ -52,6 +53,7 @@ export class Cpu {
   readonly base: number;
   readonly state: number;
   readonly entered: number;
+  readonly sections: number;
   readonly handTop: number;
   readonly hand: number;
   /** What this CPU writes into a mutex that it holds: CPU + 1 | incarnation << 9. */
@@ -73,6 +75,7 @@ export class Cpu {
     this.base = arena.cpuTable + number * CpuRecord.words;
     this.state = this.base + STATE;
     this.entered = this.base + C.entered.at;
+    this.sections = this.base + C.sections.at;
     this.handTop = this.base + C.handTop.at;
     this.hand = this.base + C.hand.at;
     this.lockWord = (number + 1) | (incarnation << 9);
@@ -108,6 +111,7 @@ export function claimCpu(arena: Arena, options: CpuOptions = {}): Cpu {
     words[base + C.incarnation.at] = incarnation;
     words[base + C.entered.at] = 0;
     words[base + C.handTop.at] = 0;
+    words[base + C.sections.at] = 0;
     // end
     return new Cpu(arena, number, incarnation, options);
   }
@@ -122,11 +126,12 @@ export function claimCpu(arena: Arena, options: CpuOptions = {}): Cpu {
  * Gives the number back: flushes the caches, then goes offline. The thread must not use the CPU
  * afterwards. Throws `CpuUnavailableError` when it was released already and, on a CPU with
  * `mayBlock: false`, `LockBusyError` when what it holds cannot be put back now (it stays online:
- * call again). Panics when a slow path left something in its hands.
+ * call again); `SectionError` inside a read section. Panics when a slow path left something in its hands.
  */
 export function releaseCpu(cpu: Cpu): void {
   const { words } = cpu;
   if (!cpu.online || words[cpu.entered] === 0) enterCpu(cpu);
+  requireNoSection(cpu, 'releaseCpu');
   if (!cpu.mayBlock) {
     settleHand(cpu);
     if (words[cpu.handTop] !== 0) {

@@ -17,6 +17,7 @@ import { CpuRecord } from '../layout/records.ts';
 import type { Cpu } from './cpu.ts';
 import { settleHand } from './hand-stack.ts';
 import type { Arena } from '../arena.ts';
+import { refuseLeave } from './section.ts';
 import { CpuState, describeState, packState, STATE_KIND_MASK, stateBy } from './state.ts';
 
 const C = CpuRecord.fields;
@@ -73,11 +74,13 @@ export function claimerIsDead(arena: Arena, seen: number): boolean {
 /**
  * Running to idle, with pending requests answered. Nothing to do when not entered, or released
  * (then the words may be another thread's). What a hook throws is thrown again once the CPU is
- * idle: otherwise it would stay running for ever, since only `enterCpu` queues a leave.
+ * idle: otherwise it would stay running for ever, since only `enterCpu` queues a leave. Throws
+ * `SectionError`, and stays running, inside a read section (section.ts).
  */
 export function leaveCpu(cpu: Cpu): void {
   const { words, state, entered, base } = cpu;
   if (!cpu.online || words[entered] === 0) return;
+  if (words[cpu.sections] !== 0) refuseLeave(cpu);
   const idle = packState(CpuState.idle, cpu.incarnation);
   const running = packState(CpuState.running, cpu.incarnation);
   for (;;) {

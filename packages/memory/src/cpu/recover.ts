@@ -102,6 +102,7 @@ export function recover(cpu: Cpu, dead: number, incarnation: number): RecoverRes
   }
   words[base + C.handTop.at] = 0;
   words[base + C.entered.at] = 0;
+  words[base + C.sections.at] = 0;
   Atomics.store(words, base + C.answered.at, Atomics.load(words, base + C.posted.at));
   Atomics.notify(words, base + C.answered.at);
   Atomics.store(words, base, packState(CpuState.offline, incarnation));

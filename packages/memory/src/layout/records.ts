@@ -123,6 +123,12 @@ export const CpuRecord = {
       what: 'incarnation of the thread that holds the number',
     },
     handTop: { at: 34, type: 'i32', kind: 'thread-private', what: 'hand slots in use' },
+    sections: {
+      at: 35,
+      type: 'i32',
+      kind: 'thread-private',
+      what: 'read sections open | 65536 when a leave was refused for it',
+    },
     hand: {
       at: 36,
       type: 'i32',
