@@ -13,6 +13,8 @@ import { InternalFlag, M_NOWAIT, M_WAITOK } from './flags.ts';
 import { FailureSite, injected } from './inject.ts';
 import { kegImport, kegRelease } from './keg.ts';
 import { BucketHeader, CallbackBit, Hand, ItemState, ZoneRecord } from './layout.ts';
+import { smrPoll, smrWait } from './smr/poll.ts';
+import { expireBucket } from './smr/zone-expire.ts';
 import { countFailure, countNoBucket, FailureReason } from './statistics/failures.ts';
 import { releaseRest, reserveForBucket } from './limit/reserve.ts';
 import type { Uma } from './uma.ts';
@@ -170,13 +172,20 @@ function initItems(uma: Uma, zone: number, slot: number, flags: number): void {
 }
 
 /**
- * `bucket_drain`: zone fini for every item, then all of them back to the keg. The bucket stays in
- * the slot, empty. Callbacks run here, so no lock may be held.
+ * `bucket_drain`: of a tagged one, the wait for readers and the dtors; then zone fini for every
+ * item, then all of them back to the keg. The bucket stays in the slot, empty. Callbacks run here,
+ * so no lock may be held.
  */
 export function drainBucket(uma: Uma, slot: number): void {
   const { words } = uma;
   const zone = words[slot + 2]!;
   const bucket = words[slot + 1]!;
+  if (words[bucket + SEQ] !== 0) {
+    const smr = words[zone + Z.smr.at]!;
+    // Taken for reclaim its goal is reached: then no wait, which a section would not allow.
+    if (!smrPoll(uma.cpu, smr, words[bucket + SEQ]!)) smrWait(uma.cpu, smr, words[bucket + SEQ]!);
+    expireBucket(uma, slot);
+  }
   if ((words[zone + Z.callbacks.at]! & CallbackBit.zfini) !== 0) {
     // From the last item down; `more` follows, so a death here runs no zfini twice.
     for (let seen = Math.min(words[slot + 3]!, words[bucket + COUNT]!); seen > 0; seen--) {

@@ -25,6 +25,7 @@ import { FailureSite, injected } from './inject.ts';
 import { allocItem, freeItem } from './item.ts';
 import { BucketHeader, CacheRecord, Feature, Hand, ItemState, ZoneRecord } from './layout.ts';
 import { serveReclaim } from './reclaim-zone.ts';
+import { pushVisible } from './smr/zone-free.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { cpuDomain, fetchBucket, putBucket, raisePeak } from './zone-domain.ts';
@@ -121,18 +122,24 @@ export function checkDeferred(cpu: Cpu): void {
 
 /**
  * The end of every free that is not the fast one: the item in the top slot `slot` (its dtor has
- * run) goes into the cache or to the keg, the slot is given back, and what callbacks threw is
- * rethrown. A busy lock defers the rest of it until the CPU leaves.
+ * run, or it is `visible`) goes into the cache or to the keg, the slot is given back, and what
+ * callbacks threw is rethrown. A busy lock (and a reader that a thread which may not block would have to wait for)
+ * defers the rest of it until the CPU leaves.
  */
 export function putItem(uma: Uma, cache: number, slot: number): void {
   const { words, cpu } = uma;
   const height = (slot - cpu.hand) / HAND_SLOT_WORDS;
   try {
-    if (words[cache + ALLOC_COUNT] === words[cache + ALLOC_ENTRIES]) {
+    const visible = words[slot + 3] === ItemState.visible;
+    const full = visible
+      ? words[cache + FREE_COUNT] === words[cache + FREE_ENTRIES]
+      : words[cache + ALLOC_COUNT] === words[cache + ALLOC_ENTRIES];
+    if (full) {
       checkpoint(cpu);
       serveReclaim(uma, words[cache + ZONE]!);
     }
-    pushSlot(uma, cache, slot, 0);
+    if (visible) pushVisible(uma, cache, slot);
+    else pushSlot(uma, cache, slot, 0);
     giveBack(cpu, slot);
   } catch (error) {
     if (!(error instanceof LockBusyError) || cpu.mayBlock) fail(uma, height, error);
@@ -320,7 +327,7 @@ function loadAlloc(words: Int32Array, cache: number, slot: number): void {
 }
 
 /** Loads the slot's empty bucket unless one is loaded; the slot is void if it was. */
-function loadFree(words: Int32Array, cache: number, slot: number): void {
+export function loadFree(words: Int32Array, cache: number, slot: number): void {
   // straight
   if (words[cache + FREE_BUCKET] === 0) {
     const bucket = words[slot + 1]!;

@@ -29,6 +29,7 @@ import {
   ZoneRecord,
   ZONES_MAX,
 } from './layout.ts';
+import { attachSmr, smrOfDefinition } from './smr/create.ts';
 import { TABLE_ZONE_BYTES, type Uma } from './uma.ts';
 
 const Z = ZoneRecord.fields;
@@ -71,6 +72,7 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
   const kegWords = primaryZone !== 0 ? 0 : KegRecord.words + arena.domains * KegDomain.words;
   const events = arena.cpus * EventRecord.words;
   const bytes = (zoneWords + kegWords + events) * 4;
+  const smr = smrOfDefinition(uma, definition, asked);
   const address = injected(uma, FailureSite.zoneRecord) ? 0 : staticSpace(cpu, bytes);
   if (address === 0) throw new TableFullError(`zone ${name}: no pages for its record`);
   const zone = address >> 2;
@@ -78,9 +80,10 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
   if (primaryZone === 0) writeKeg(uma, keg, zone, { definition, align, flags: asked });
   const inherited =
     primaryZone !== 0
-      ? (words[keg + K.flags.at]! & ~InternalFlag.TRASH) | ZoneFlag.SECONDARY
+      ? (words[keg + K.flags.at]! & ~(InternalFlag.TRASH | ZoneFlag.SMR)) | ZoneFlag.SECONDARY
       : words[keg + K.flags.at]! & (INHERITED_FLAGS | InternalFlag.TRASH | ZoneFlag.UNMANAGED);
   writeZone(uma, zone, { definition, id, keg, primaryZone, flags: asked | inherited });
+  if (smr !== 0) attachSmr(uma, zone, smr);
   words[zone + Z.events.at] = zone + zoneWords + kegWords;
   const end = address + bytes;
   const next = uma.root + UmaRoot.fields.zones.at + id;

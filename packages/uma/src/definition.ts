@@ -31,11 +31,19 @@ export interface ZoneDefinition {
    * zone has it. Handles that outlive their item need it. A secondary zone takes its primary's.
    */
   readonly holders?: boolean;
+  /**
+   * Name of the SMR that protects the items (`uma_zone_set_smr`), made when the arena has none of
+   * that name; zones may share one. With `ZoneFlag.SMR` alone the zone has one of its own name.
+   */
+  readonly smr?: string;
   /** Makes this a secondary zone: own caches, counters and callbacks on the primary's keg. */
   readonly primary?: ZoneDefinition;
   /** Runs at every allocation. Non-zero fails it: the item goes back and the caller gets NULL. */
   ctor?(zone: Zone, item: Address, argument: number, flags: number): number | void;
-  /** Runs at every free, before the item enters the cache. */
+  /**
+   * Runs at every free, before the item enters the cache; in an SMR zone (with argument 0) when no
+   * reader can see the item any more, in whichever thread finds that out.
+   */
   dtor?(zone: Zone, item: Address, argument: number): void;
   /** Keg init: once per item when its slab is built. Non-zero fails the slab. */
   init?(zone: Zone, item: Address, flags: number): number | void;
@@ -66,6 +74,10 @@ export function defineZone(definition: ZoneDefinition): ZoneDefinition {
   } catch (error) {
     if (error instanceof ArgumentError) fail(error.message);
     throw error;
+  }
+  const { smr } = definition;
+  if (smr !== undefined && (smr.length === 0 || encodeName(smr).length > 63)) {
+    fail(`smr ${JSON.stringify(smr)}: 1 to 63 bytes of UTF-8`);
   }
   if ((align & (align + 1)) !== 0) fail(`align ${align} is no power of two minus 1`);
   for (const key of ['ctor', 'dtor', 'init', 'fini', 'zinit', 'zfini'] as const) {
@@ -106,6 +118,7 @@ export function fingerprint(definition: ZoneDefinition): number {
     callbackBits(definition),
     definition.primary?.name ?? '',
     definition.holders ?? false,
+    definition.smr ?? '',
   ]);
   let hash = 0x811c9dc5;
   for (const byte of encodeName(data)) hash = Math.imul(hash ^ byte, 0x01000193);

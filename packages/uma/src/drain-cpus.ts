@@ -17,6 +17,8 @@ import {
 import { freeBucket } from './bucket.ts';
 import { InternalFlag } from './flags.ts';
 import { giveBack } from './hands.ts';
+import { Hand } from './layout.ts';
+import { queueVisible } from './smr/zone-free.ts';
 import { type Uma, umaOf } from './uma.ts';
 import { moveCache } from './zone-domain.ts';
 
@@ -70,7 +72,10 @@ function claimCache(uma: Uma, zone: number, target: number, seen: number): boole
   return moveAndFree(uma, zone, target, seen, state, claimedState(seen, uma.cpu.number));
 }
 
-/** `moveCache` with three slots of our own, then the empty buckets back to their zones. */
+/**
+ * `moveCache` with three slots of our own, then the empty buckets back to their zones, and those of
+ * an SMR zone (`everything`) tagged onto the queue.
+ */
 export function moveAndFree(
   uma: Uma,
   zone: number,
@@ -78,16 +83,18 @@ export function moveAndFree(
   seen: number,
   state: number,
   claimed: number,
+  everything: boolean = false,
 ): boolean {
   const { words, cpu } = uma;
   const slots = reserveSlot(cpu);
   reserveSlot(cpu);
   reserveSlot(cpu);
-  const won = moveCache(uma, zone, target, slots, state, seen, claimed);
+  const won = moveCache(uma, zone, target, slots, state, seen, claimed, everything);
   for (let index = 0; index < 3; index++) {
     const slot = slots + index * HAND_SLOT_WORDS;
     // With the guard: a bucket given back in a drain takes no new bucket to be cached in.
-    if (words[slot] !== HandKind.none) freeBucket(uma, slot, InternalFlag.BUCKET);
+    if (words[slot] === Hand.visible) queueVisible(uma, slot);
+    else if (words[slot] !== HandKind.none) freeBucket(uma, slot, InternalFlag.BUCKET);
   }
   giveBack(cpu, slots);
   return won;

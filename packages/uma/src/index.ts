@@ -20,6 +20,14 @@ export { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts
 export { freePagesMin, updateBucketDisable } from './page-shortage.ts';
 export { ANSWER_MS, reclaim, type ReclaimRequest, type ReclaimResult } from './reclaim.ts';
 export { ANY_DOMAIN, reclaimersOf } from './reclaim-zone.ts';
+export { Smr, type SmrStatistics } from './smr/smr.ts';
+export { smrCpu, SmrCpuRecord, SmrRecord } from './smr/smr-layout.ts';
+export {
+  INVARIANTS_SEQUENCES,
+  PRODUCTION_SEQUENCES,
+  type SequenceLimits,
+  sequenceDelta,
+} from './smr/sequence.ts';
 export {
   type FailureName,
   FailureReason,

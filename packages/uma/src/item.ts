@@ -3,7 +3,15 @@
  * and the way past the cache for single items (2.5, 2.8).
  */
 
-import { type Address, HAND_SLOT_WORDS, HandKind, NULL, Panic, reserveSlot } from '@umbuf/memory';
+import {
+  type Address,
+  HAND_SLOT_WORDS,
+  HandKind,
+  NULL,
+  Panic,
+  requireNoSection,
+  reserveSlot,
+} from '@umbuf/memory';
 import { checkDeferred, putItem } from './cache-slow.ts';
 import { trashFill, trashVerify } from './debug.ts';
 import { DoubleFreeError } from './errors.ts';
@@ -128,7 +136,8 @@ function construct(
  * The longer form of `free`: checks, dtor, trash, push. Misuse throws before anything changed; a
  * throwing dtor does not stop the free and is rethrown at its end. The item stands in a hand slot
  * from before its live bit is cleared, so a death in the dtor does not lose it. With `generation` only
- * that life of the item is freed (`DoubleFreeError` for any other).
+ * that life of the item is freed (`DoubleFreeError` for any other). In an SMR zone dtor and trash are
+ * due when no reader can see the item (smr/zone-expire.ts), with argument 0.
  */
 export function freeWithFeatures(
   uma: Uma,
@@ -141,7 +150,13 @@ export function freeWithFeatures(
   const { words, cpu } = uma;
   const zone = words[cache + C.zone.at]!;
   const features = words[cache + C.features.at]!;
-  const state = (features & Feature.dtor) !== 0 ? ItemState.unfinished : ItemState.whole;
+  const smr = (features & Feature.smr) !== 0;
+  let state: number = (features & Feature.dtor) !== 0 ? ItemState.unfinished : ItemState.whole;
+  if (smr) {
+    // The end of a free may have to wait for readers, of whom this thread would be one.
+    requireNoSection(cpu, 'free to an SMR zone');
+    state = ItemState.visible;
+  }
   checkDeferred(cpu);
   const entry = (features & Feature.items) !== 0 ? checkedEntry(uma, zone, item) : 0;
   const slot = reserveSlot(cpu);
@@ -158,9 +173,11 @@ export function freeWithFeatures(
       `zone ${uma.zoneName(zone)}, CPU ${cpu.number}: duplicate free of ${item}`,
     );
   }
-  if ((features & Feature.dtor) !== 0) runDtor(uma, zone, item, argument);
-  if ((features & Feature.trash) !== 0) trashFill(uma, item, words[zone + Z.size.at]!);
-  words[slot + 3] = ItemState.whole;
+  if (!smr) {
+    if ((features & Feature.dtor) !== 0) runDtor(uma, zone, item, argument);
+    if ((features & Feature.trash) !== 0) trashFill(uma, item, words[zone + Z.size.at]!);
+    words[slot + 3] = ItemState.whole;
+  }
   putItem(uma, cache, slot);
 }
 

@@ -29,6 +29,12 @@ export const UmaRoot = {
     limitedZones: { at: 4, type: 'i32', kind: 'atomic', what: 'zones that have a limit' },
     warningsOff: { at: 5, type: 'i32', kind: 'atomic', what: '1: vm.zone_warnings is 0' },
     trashed: { at: 2, type: 'i64', kind: 'statistic', what: 'spare' },
+    smrs: {
+      at: 20,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'word index of the SMR made last, 0 = none; the others follow by their links',
+    },
     zones: {
       at: 32,
       type: 'i32',
@@ -133,6 +139,7 @@ export const ZoneRecord = {
       kind: 'atomic',
       what: 'uz_reclaimers: reclaims under way, for whoever destroys the zone',
     },
+    smr: { at: 60, type: 'i32', kind: 'owned', what: 'uz_smr: word index of the SMR, 0 = none' },
     events: {
       at: 63,
       type: 'i32',
@@ -287,7 +294,12 @@ export const ZoneDomain = {
     wss: { at: 23, type: 'i32', kind: 'locked', what: 'working-set estimate' },
     limin: { at: 24, type: 'i32', kind: 'locked', what: 'long-term minimum' },
     timin: { at: 25, type: 'i32', kind: 'locked', what: 'periods since limin was 0' },
-    seq: { at: 26, type: 'i32', kind: 'locked', what: 'lowest SMR tag on the queue' },
+    seq: {
+      at: 26,
+      type: 'i32',
+      kind: 'statistic',
+      what: 'SMR tag of the first bucket, 0 = none (written under the lock, loaded before it)',
+    },
     cross: { at: 27, type: 'i32', kind: 'locked', what: 'partial bucket of foreign items' },
     liminFraction: { at: 30, type: 'i32', kind: 'locked', what: '1/256 items above limin' },
   },
@@ -425,6 +437,13 @@ export const Hand = {
   slab: 18,
   /** value: word index of a zone, one of whose `reclaimers` is this CPU. */
   reclaimer: 19,
+  /** A bucket of an SMR zone that has left its cache and has no goal yet; fields as for `bucket`. */
+  visible: 28,
+  /**
+   * A bucket whose goal is reached, while the dtor runs over its items; fields as for `bucket`, but
+   * more: twice the items that the dtor has returned from, + 1 inside a dtor.
+   */
+  expiring: 29,
 } as const;
 
 /**
@@ -438,6 +457,8 @@ export const ItemState = {
   unfinished: 1,
   /** As the cache keeps items. */
   whole: 2,
+  /** Freed to an SMR zone: readers may still see it, dtor and trash are due when they cannot. */
+  visible: 3,
 } as const;
 
 for (const layout of [

@@ -69,7 +69,7 @@ export function reclaimZone(
   words[slot] = Hand.reclaimer;
   // end
   if (shrink && request !== 'idle') shrinkBuckets(uma, zone);
-  const mayEmpty = mayRun(uma, zone, CallbackBit.zfini);
+  const mayEmpty = mayRun(uma, zone, emptyingCallbacks(uma, zone));
   const everywhere = domain === ANY_DOMAIN || isRoundRobin(uma, zone);
   const before = pass.items;
   for (let each = 0; each < uma.arena.domains; each++) {
@@ -96,6 +96,13 @@ export function endReclaim(uma: Uma, slot: number): void {
 /** Reclaims of the zone that are under way. */
 export function reclaimersOf(uma: Uma, zone: number): number {
   return Atomics.load(uma.words, zone + Z.reclaimers.at);
+}
+
+/** What runs when a bucket is taken: the dtor too in an SMR zone, where it is not due before. */
+function emptyingCallbacks(uma: Uma, zone: number): number {
+  return uma.words[zone + Z.smr.at] === 0
+    ? CallbackBit.zfini
+    : CallbackBit.zfini | CallbackBit.dtor;
 }
 
 /** Approximate on purpose, as in the kernel: a step may be lost to another CPU's. */
@@ -189,7 +196,11 @@ export function serveReclaim(uma: Uma, zone: number): void {
   const { words } = uma;
   const wanted = zone + Z.reclaimWanted.at;
   // A plain look first: stale 0 costs a slow path's delay, stale non-zero the exchange.
-  if (words[wanted] === 0 || !canRun(uma, zone, CallbackBit.zfini | CallbackBit.fini)) return;
+  if (
+    words[wanted] === 0 ||
+    !canRun(uma, zone, CallbackBit.zfini | CallbackBit.fini | CallbackBit.dtor)
+  )
+    return;
   const code = Atomics.exchange(words, wanted, 0);
   if (code !== 0) reclaimZone(uma, zone, WANTED[code - 1]!, ANY_DOMAIN, emptyPass());
 }

@@ -16,6 +16,9 @@ import { BucketHeader, CallbackBit, Feature, Hand, ItemState, ZoneRecord } from 
 import { flushOwn, moveAndFree } from './drain-cpus.ts';
 import { endReclaim } from './reclaim-zone.ts';
 import { destroySlab } from './slab.ts';
+import { endSections } from './smr/create.ts';
+import { repairExpiring } from './smr/zone-expire.ts';
+import { pushVisible, queueVisible } from './smr/zone-free.ts';
 import { type Uma, umaOf } from './uma.ts';
 import { canRun } from './zone-callbacks.ts';
 import { cpuDomain, putBucket, zoneCache } from './zone-domain.ts';
@@ -29,8 +32,14 @@ export function registerRepairs(arena: Arena): void {
   registered.add(arena);
   const { hooks } = arena;
   hooks.answers.push(answer);
+  hooks.releases.push(release);
   hooks.slotRepairs[Hand.bucket] = (cpu, slot) => repairBucket(umaOf(cpu), slot);
   hooks.slotRepairs[Hand.item] = (cpu, slot) => repairItem(umaOf(cpu), slot);
+  hooks.slotRepairs[Hand.visible] = (cpu, slot) => queueVisible(umaOf(cpu), slot);
+  hooks.slotRepairs[Hand.expiring] = (cpu, slot) => {
+    repairExpiring(umaOf(cpu), slot);
+    repairBucket(umaOf(cpu), slot);
+  };
   hooks.slotRepairs[Hand.slab] = (cpu, slot) => destroySlab(umaOf(cpu), slot);
   hooks.slotRepairs[Hand.reclaimer] = (cpu, slot) => endReclaim(umaOf(cpu), slot);
   hooks.cacheRepairs.push(repairCaches);
@@ -40,6 +49,15 @@ export function registerRepairs(arena: Arena): void {
 function answer(cpu: Cpu): void {
   const uma = umaOf(cpu);
   for (let id = uma.zoneCount() - 1; id >= 0; id--) flushOwn(uma, uma.zoneAt(id));
+}
+
+/** The buckets that an answer leaves to an SMR zone: this CPU goes offline. */
+function release(cpu: Cpu): void {
+  const uma = umaOf(cpu);
+  for (let id = uma.zoneCount() - 1; id >= 0; id--) {
+    const zone = uma.zoneAt(id);
+    if (uma.words[zone + Z.smr.at] !== 0) moveAndFree(uma, zone, cpu.number, -1, 0, 0, true);
+  }
 }
 
 /**
@@ -57,7 +75,9 @@ function repairBucket(uma: Uma, slot: number): void {
     kegRelease(uma, words[zone + Z.keg.at]!, slot, words[slot + 3]!);
   }
   if (words[COUNT]! > 0) {
-    const always = !canRun(uma, zone, CallbackBit.zfini);
+    // A tagged one waits on the queue: here is no place to wait for readers.
+    const tagged = words[bucket + BucketHeader.fields.seq.at] !== 0;
+    const always = tagged || !canRun(uma, zone, CallbackBit.zfini);
     if (putBucket(uma, zone, cpuDomain(uma, uma.cpu.number), slot, false, always)) return;
     drainBucket(uma, slot);
   }
@@ -86,6 +106,10 @@ function repairItem(uma: Uma, slot: number): void {
     const entry = itemEntry(uma, keg, item);
     if (isLive(uma, entry)) markFree(uma, entry);
   }
+  if (state === ItemState.visible) {
+    pushVisible(uma, cache, slot);
+    return;
+  }
   if ((features & Feature.trash) !== 0) trashFill(uma, item, words[zone + Z.size.at]!);
   if (state === ItemState.unfinished && canRun(uma, zone, CallbackBit.zfini)) {
     freeItem(uma, zone, cache, slot);
@@ -95,15 +119,16 @@ function repairItem(uma: Uma, slot: number): void {
 }
 
 /**
- * The caches of a dead CPU, and its opener bits. Whoever waits for a claim to end is woken: the
- * dead may have ended one and not have come to the notify.
+ * The read sections of a dead CPU, its caches, and its opener bits. Whoever waits for a claim to end
+ * is woken: the dead may have ended one and not have come to the notify.
  */
 function repairCaches(cpu: Cpu, dead: number): void {
   const uma = umaOf(cpu);
   const { words } = uma;
+  endSections(uma, dead);
   for (let id = uma.zoneCount() - 1; id >= 0; id--) {
     const zone = uma.zoneAt(id);
-    moveAndFree(uma, zone, dead, -1, 0, 0);
+    moveAndFree(uma, zone, dead, -1, 0, 0, true);
     Atomics.and(words, zone + Z.openers.at + (dead >> 5), ~(1 << (dead & 31)));
   }
   const { cpuTable, cpus } = cpu.arena;

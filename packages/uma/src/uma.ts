@@ -33,6 +33,8 @@ import { offpageHeaderItemBytes } from './keg-layout.ts';
 import { UmaRoot } from './layout.ts';
 import { registerRepairs } from './recover.ts';
 import { FailureReason } from './statistics/failures.ts';
+import { openSmr } from './smr/open.ts';
+import type { Smr } from './smr/smr.ts';
 import { openZone, type Zone } from './zone.ts';
 
 const R = UmaRoot.fields;
@@ -114,6 +116,15 @@ export class Uma {
    */
   open(definition: ZoneDefinition): Zone {
     return openZone(this, definition);
+  }
+
+  /**
+   * Opens a safe memory reclamation context by name (`smr_create`), made when the arena has none of
+   * that name; the same object for the same name. Throws `ArgumentError` for a name that is no 1
+   * to 63 bytes, `TableFullError` when the arena has no pages.
+   */
+  smr(name: string): Smr {
+    return openSmr(this, name);
   }
 
   /** Name of the zone at word index `zone`. */

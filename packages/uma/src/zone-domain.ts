@@ -13,6 +13,7 @@
 import { HandKind, lockMutex, unlockMutex } from '@umbuf/memory';
 import { BUCKET_MAX as BUCKET_ENTRIES_MAX } from './bucket-ladder.ts';
 import { BucketHeader, CacheRecord, Hand, ZoneDomain, ZoneRecord } from './layout.ts';
+import { expireBucket, mayTake } from './smr/zone-expire.ts';
 import type { Uma } from './uma.ts';
 
 const HEAD = ZoneDomain.fields.head.at;
@@ -26,9 +27,11 @@ const WSS = ZoneDomain.fields.wss.at;
 const LIMIN = ZoneDomain.fields.limin.at;
 const LIMIN_FRACTION = ZoneDomain.fields.liminFraction.at;
 const TIMIN = ZoneDomain.fields.timin.at;
+const SEQ = ZoneDomain.fields.seq.at;
 
 const LINK = BucketHeader.fields.link.at;
 const COUNT = BucketHeader.fields.count.at;
+const TAG = BucketHeader.fields.seq.at;
 
 const C = CacheRecord.fields;
 const ALLOC_BUCKET = C.allocBucket.at;
@@ -44,6 +47,7 @@ const CROSS_ENTRIES = C.crossEntries.at;
 const BUCKET_SIZE = ZoneRecord.fields.bucketSize.at;
 const BUCKET_SIZE_MAX = ZoneRecord.fields.bucketSizeMax.at;
 const BUCKET_MAX = ZoneRecord.fields.bucketMax.at;
+const SMR = ZoneRecord.fields.smr.at;
 
 /** Items that the three buckets of a cache can hold. */
 const CACHE_MAX: number = 3 * BUCKET_ENTRIES_MAX;
@@ -81,8 +85,11 @@ export function fetchBucket(uma: Uma, zone: number, domain: number, slot: number
   const record = zoneDomain(uma, zone, domain);
   // Unlocked look: stale 0 costs a trip to the keg, stale non-zero a look under the lock.
   if (Atomics.load(words, record + NITEMS) === 0) return false;
+  const smr = words[zone + SMR]!;
+  if (smr !== 0 && !mayTake(uma, zone, Atomics.load(words, record + SEQ))) return false;
   lockZoneDomain(uma, zone, record);
-  const bucket = words[record + HEAD]!;
+  let bucket = words[record + HEAD]!;
+  if (smr !== 0 && bucket !== 0 && !mayTake(uma, zone, words[bucket + TAG]!)) bucket = 0;
   if (bucket !== 0) {
     const count = words[bucket + COUNT]!;
     const nitems = words[record + NITEMS]! - count;
@@ -95,6 +102,7 @@ export function fetchBucket(uma: Uma, zone: number, domain: number, slot: number
     const next = words[bucket + LINK]!;
     words[record + HEAD] = next;
     if (next === 0) words[record + TAIL] = 0;
+    words[record + SEQ] = next === 0 ? 0 : words[next + TAG]!;
     words[bucket + LINK] = 0;
     words[record + BUCKETS]! -= 1;
     if (words[record + BIMIN]! > nitems) {
@@ -104,10 +112,14 @@ export function fetchBucket(uma: Uma, zone: number, domain: number, slot: number
     // end
   }
   unlockMutex(uma.cpu, record);
+  if (smr !== 0 && bucket !== 0 && words[bucket + TAG] !== 0) expireBucket(uma, slot);
   return bucket !== 0;
 }
 
-/** Takes the head bucket for reclaim (the working set shrinks with it); false when there is none. */
+/**
+ * Takes the head bucket for reclaim (the working set shrinks with it); false when there is none, or
+ * readers may still see its items. A tag stays on the bucket: `drainBucket` sees to it.
+ */
 export function fetchForReclaim(
   uma: Uma,
   zone: number,
@@ -119,7 +131,10 @@ export function fetchForReclaim(
   const record = zoneDomain(uma, zone, domain);
   lockMutex(uma.cpu, record);
   const bucket = words[record + HEAD]!;
-  const took = bucket !== 0 && words[record + NITEMS]! >= keep + words[bucket + COUNT]!;
+  const took =
+    bucket !== 0 &&
+    words[record + NITEMS]! >= keep + words[bucket + COUNT]! &&
+    (words[zone + SMR] === 0 || mayTake(uma, zone, words[bucket + TAG]!));
   if (took) {
     const count = words[bucket + COUNT]!;
     const nitems = words[record + NITEMS]! - count;
@@ -132,6 +147,7 @@ export function fetchForReclaim(
     const next = words[bucket + LINK]!;
     words[record + HEAD] = next;
     if (next === 0) words[record + TAIL] = 0;
+    words[record + SEQ] = next === 0 ? 0 : words[next + TAG]!;
     words[bucket + LINK] = 0;
     words[record + BUCKETS]! -= 1;
     const bimin = words[record + BIMIN]!;
@@ -191,9 +207,18 @@ export function putBucket(
       words[record + LIMIN]! += count;
     }
     const head = words[record + HEAD]!;
-    words[bucket + LINK] = head;
-    words[record + HEAD] = bucket;
-    if (head === 0) words[record + TAIL] = bucket;
+    const tag = words[bucket + TAG]!;
+    if (tag === 0 || head === 0) {
+      words[bucket + LINK] = head;
+      words[record + HEAD] = bucket;
+      if (head === 0) words[record + TAIL] = bucket;
+      words[record + SEQ] = tag;
+    } else {
+      // Tagged ones wait at the tail, so that few polls are made for them.
+      words[bucket + LINK] = 0;
+      words[words[record + TAIL]! + LINK] = bucket;
+      words[record + TAIL] = bucket;
+    }
     words[record + BUCKETS]! += 1;
     words[slot] = HandKind.none;
     // end
@@ -213,6 +238,10 @@ export function raisePeak(uma: Uma, zone: number, domain: number, count: number)
  * slots from `slots`. With `seen` (the idle state word of `target`) it claims that CPU for the
  * length of the line and returns false when it lost; with `seen` -1 the caller owns the cache
  * already (its own, or a dead CPU's). Never counts as working set.
+ *
+ * The free and cross buckets of an SMR zone stay where they are: readers may see their items, and a
+ * CPU without a free bucket may have to wait for readers at each free. With `everything` (the CPU
+ * goes away) they too go into the slots, as `Hand.visible`.
  */
 export function moveCache(
   uma: Uma,
@@ -222,8 +251,11 @@ export function moveCache(
   state: number,
   seen: number,
   claimed: number,
+  everything: boolean = false,
 ): boolean {
   const { words } = uma;
+  const plain = words[zone + SMR] === 0;
+  const others = plain || everything;
   const cache = zoneCache(zone, target);
   const record = zoneDomain(uma, zone, cpuDomain(uma, target));
   let won = true;
@@ -236,7 +268,8 @@ export function moveCache(
   if (seen !== -1 && Atomics.compareExchange(words, state, seen, claimed) !== seen) {
     won = false;
   } else {
-    moved = words[cache + ALLOC_COUNT]! + words[cache + FREE_COUNT]! + words[cache + CROSS_COUNT]!;
+    moved = words[cache + ALLOC_COUNT]!;
+    if (plain) moved += words[cache + FREE_COUNT]! + words[cache + CROSS_COUNT]!;
     words[record + NITEMS]! += moved;
     words[record + BIMIN]! += moved;
     words[record + IMIN]! += moved;
@@ -250,6 +283,7 @@ export function moveCache(
         words[first + LINK] = head;
         words[record + HEAD] = first;
         if (head === 0) words[record + TAIL] = first;
+        words[record + SEQ] = 0;
         words[record + BUCKETS]! += 1;
       } else {
         words[slots + 1] = first;
@@ -262,10 +296,10 @@ export function moveCache(
       words[cache + ALLOC_ENTRIES] = 0;
     }
     const second = words[cache + FREE_BUCKET]!;
-    if (second !== 0) {
+    if (second !== 0 && others) {
       const count = words[cache + FREE_COUNT]!;
       words[second + COUNT] = count;
-      if (count > 0) {
+      if (count > 0 && plain) {
         const head = words[record + HEAD]!;
         words[second + LINK] = head;
         words[record + HEAD] = second;
@@ -274,18 +308,18 @@ export function moveCache(
       } else {
         words[slots + 5] = second;
         words[slots + 6] = zone;
-        words[slots + 7] = 0;
-        words[slots + 4] = Hand.bucket;
+        words[slots + 7] = count;
+        words[slots + 4] = count > 0 ? Hand.visible : Hand.bucket;
       }
       words[cache + FREE_BUCKET] = 0;
       words[cache + FREE_COUNT] = 0;
       words[cache + FREE_ENTRIES] = 0;
     }
     const third = words[cache + CROSS_BUCKET]!;
-    if (third !== 0) {
+    if (third !== 0 && others) {
       const count = words[cache + CROSS_COUNT]!;
       words[third + COUNT] = count;
-      if (count > 0) {
+      if (count > 0 && plain) {
         const head = words[record + HEAD]!;
         words[third + LINK] = head;
         words[record + HEAD] = third;
@@ -294,8 +328,8 @@ export function moveCache(
       } else {
         words[slots + 9] = third;
         words[slots + 10] = zone;
-        words[slots + 11] = 0;
-        words[slots + 8] = Hand.bucket;
+        words[slots + 11] = count;
+        words[slots + 8] = count > 0 ? Hand.visible : Hand.bucket;
       }
       words[cache + CROSS_BUCKET] = 0;
       words[cache + CROSS_COUNT] = 0;

@@ -24,6 +24,8 @@ import { setMax, setMaxcache } from './limit/set-max.ts';
 import { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts';
 import type { Fields, Struct } from './typed/struct.ts';
 import { typedZone, type TypedZone } from './typed/typed-zone.ts';
+import { setZoneSmr, smrAt } from './smr/open.ts';
+import type { Smr } from './smr/smr.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache } from './zone-domain.ts';
 import { readZoneStatistics, type ZoneStatistics } from './zone-statistics.ts';
@@ -163,6 +165,18 @@ export class Zone {
    */
   of<F extends Fields>(struct: Struct<F>): TypedZone<F> {
     return typedZone(this, struct);
+   * Makes this an SMR zone (`uma_zone_set_smr`), before its first use: items are reused only when
+   * no section of `smr` can see them. Throws `ZoneDefinitionError`, with nothing changed, when it is
+   * one already, was used, or is open in another CPU (name the SMR in the definition then).
+   */
+  setSmr(smr: Smr): void {
+    setZoneSmr(this.uma, this.record, smr);
+  }
+
+  /** The SMR that protects the items (`uma_zone_get_smr`); undefined for other zones. */
+  getSmr(): Smr | undefined {
+    const smr = this.uma.words[this.record + Z.smr.at]!;
+    return smr === 0 ? undefined : smrAt(this.uma, smr);
   }
 
   /** Counters summed over all CPUs; read without stopping anyone. */

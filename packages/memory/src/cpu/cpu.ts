@@ -138,6 +138,8 @@ export function releaseCpu(cpu: Cpu): void {
       throw new LockBusyError(`CPU ${cpu.number} cannot put back what it holds: locks are busy`);
     }
   }
+  const { releases } = cpu.arena.hooks;
+  for (let index = 0; index < releases.length; index++) releases[index]!(cpu);
   answerRequests(cpu);
   if (words[cpu.handTop] !== 0) {
     throw new Panic(`CPU ${cpu.number} goes offline with ${words[cpu.handTop]} hand slots in use`);

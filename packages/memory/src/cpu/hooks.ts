@@ -18,6 +18,8 @@ export type CacheRepair = (cpu: Cpu, dead: number) => void;
 
 export class ArenaHooks {
   readonly answers: AnswerHook[] = [];
+  /** Before a CPU goes offline: what an answer leaves in its caches on purpose. */
+  readonly releases: AnswerHook[] = [];
   /** By hand kind; kinds are numbered in cpu/hand-stack.ts. */
   readonly slotRepairs: (SlotRepair | undefined)[] = [];
   readonly cacheRepairs: CacheRepair[] = [];

@@ -14,7 +14,15 @@
  * the load of a read sequence that a scan has moved) synchronises with: reuse races with nothing.
  */
 
-import { type Cpu, LockBusyError, requireNoSection, spinHint } from '@umbuf/memory';
+import {
+  type Cpu,
+  CpuRecord,
+  CpuState,
+  LockBusyError,
+  requireNoSection,
+  spinHint,
+  STATE_KIND_MASK,
+} from '@umbuf/memory';
 import { smrCpu, SmrCpuRecord, SmrRecord } from './smr-layout.ts';
 
 const WRITE = SmrRecord.fields.writeSequence.at;
@@ -97,7 +105,7 @@ function poll(cpu: Cpu, smr: number, goal: number, deadline: number): boolean {
   // All CPUs, even when one is in the way: the read sequence shall move as far as it can.
   let least = write;
   for (let number = 0; number < arena.cpus; number++) {
-    const sequence = scan(cpu, smrCpu(smr, number), read, goal, deadline);
+    const sequence = scan(cpu, smr, number, read, goal, deadline);
     if (sequence !== 0 && ((sequence - least) | 0) < 0) least = sequence;
   }
   const seen = Atomics.load(words, smr + READ);
@@ -116,8 +124,16 @@ function poll(cpu: Cpu, smr: number, goal: number, deadline: number): boolean {
  * The sequence of one CPU's section, 0 when it is in none; before the deadline only once it is not
  * in the way of `goal`.
  */
-function scan(cpu: Cpu, reader: number, read: number, goal: number, deadline: number): number {
+function scan(
+  cpu: Cpu,
+  smr: number,
+  number: number,
+  read: number,
+  goal: number,
+  deadline: number,
+): number {
   const { words } = cpu;
+  const reader = smrCpu(smr, number);
   // Ends: sections do, those of the dead by their recovery; and the deadline passes.
   for (let looks = 0; ; looks++) {
     const sequence = Atomics.load(words, reader);
@@ -126,6 +142,7 @@ function scan(cpu: Cpu, reader: number, read: number, goal: number, deadline: nu
     // that, so the read sequence at our beginning is as early as it can have been.
     const entered = ((sequence - read) | 0) < 0 ? read : sequence;
     if (((entered - goal) | 0) >= 0) return entered;
+    if (isDead(cpu, number)) return 0;
     if (deadline === Number.NEGATIVE_INFINITY) return entered;
     if (!cpu.mayBlock) {
       if (looks >= SPINS_NO_BLOCK) {
@@ -141,4 +158,15 @@ function scan(cpu: Cpu, reader: number, read: number, goal: number, deadline: nu
       Atomics.wait(words, reader, sequence, Math.min(left, SLEEP_MS));
     }
   }
+}
+
+/**
+ * Whether CPU `number` is known to be dead: its section has ended with its thread, before recovery
+ * says so. The sequence was loaded before: a number is taken anew only when its recovery has ended
+ * that section, and then it is not dead.
+ */
+function isDead(cpu: Cpu, number: number): boolean {
+  const { words, arena } = cpu;
+  const kind = Atomics.load(words, arena.cpuTable + number * CpuRecord.words) & STATE_KIND_MASK;
+  return kind === CpuState.dead || kind === CpuState.recovering;
 }

@@ -10,7 +10,12 @@ export const SmrRecord = {
   name: 'smr',
   words: 96,
   fields: {
-    next: { at: 0, type: 'i32', kind: 'owned', what: 'word index of the SMR made before, 0 = none' },
+    next: {
+      at: 0,
+      type: 'i32',
+      kind: 'owned',
+      what: 'word index of the SMR made before, 0 = none',
+    },
     increment: { at: 1, type: 'i32', kind: 'owned', what: 'SMR_SEQ_INCR: what an advance adds' },
     maxDelta: {
       at: 2,
