@@ -5,7 +5,7 @@
  *
  * The numbers in the messages are those of the spec: 1 keg conservation, 2 slabs, 3 exactly one
  * place, 4 live bits, 5 accounting, 6 limits, 7 sleepers, 8 buckets, 9 estimator, 10 callbacks of
- * the keg, 12 contents, 13 pages, with slab headers and item tables. (11 is SMR's, 14 the mbufs'.)
+ * the keg, 11 SMR, 12 contents, 13 pages, with slab headers and item tables. (14 is the mbufs'.)
  */
 
 import {
@@ -33,6 +33,7 @@ import {
   ZoneRecord,
 } from './layout.ts';
 import { checkZoneLimit } from './limit/check.ts';
+import { smrViolations } from './smr/check.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache, zoneDomain } from './zone-domain.ts';
 import { readZoneStatistics } from './zone-statistics.ts';
@@ -107,12 +108,14 @@ export function fsck(uma: Uma): FsckReport {
     if (!census.placed.has(item)) census.violations.push(`3: ${where}: ${item} is no item's start`);
   }
   checkParts(uma, live, census);
+  census.violations.push(...smrViolations(uma));
   return { violations: census.violations, live };
 }
 
 /** Buckets loaded in CPU caches; returns their items. */
 function countCaches(uma: Uma, zone: number, census: Census): number {
   const { words, arena } = uma;
+  const smr = words[zone + ZoneRecord.fields.smr.at] !== 0;
   let items = 0;
   for (let cpu = 0; cpu < arena.cpus; cpu++) {
     const cache = zoneCache(zone, cpu);
@@ -128,7 +131,11 @@ function countCaches(uma: Uma, zone: number, census: Census): number {
         if (held !== 0) census.violations.push(`8: ${where}: ${held} items in no bucket`);
         continue;
       }
-      countBucket(uma, zone, index, held, words[cache + entries]!, where, census);
+      if (words[index + B.seq.at] !== 0) {
+        census.violations.push(`11: ${where}: bucket ${index * 4} has a tag`);
+      }
+      const visible = smr && bucket !== C.allocBucket.at;
+      countBucket(uma, zone, index, held, words[cache + entries]!, where, visible, census);
       items += held;
     }
   }
@@ -146,6 +153,7 @@ function countQueues(uma: Uma, zone: number, census: Census): number {
     let queued = 0;
     let buckets = 0;
     let last = 0;
+    let first = 0;
     for (
       let bucket = words[record + Q.head.at]!;
       bucket !== 0;
@@ -159,13 +167,22 @@ function countQueues(uma: Uma, zone: number, census: Census): number {
         );
         break;
       }
-      countBucket(uma, zone, bucket, count, words[bucket + B.entries.at]! & 0xffff, where, census);
+      const tag = words[bucket + B.seq.at]!;
+      if (tag !== 0 && words[zone + ZoneRecord.fields.smr.at] === 0) {
+        census.violations.push(`11: ${where}: bucket ${bucket * 4} has a tag`);
+      }
+      if (buckets === 0) first = tag;
+      const entries = words[bucket + B.entries.at]! & 0xffff;
+      countBucket(uma, zone, bucket, count, entries, where, tag !== 0, census);
       queued += count;
       buckets++;
       last = bucket;
     }
     if (last !== words[record + Q.tail.at])
       census.violations.push(`8: ${where}: tail is not the last`);
+    if (first !== words[record + Q.seq.at]) {
+      census.violations.push(`11: ${where}: seq ${words[record + Q.seq.at]}, first tag ${first}`);
+    }
     if (queued !== words[record + Q.nitems.at]) {
       census.violations.push(`8: ${where}: ${queued} items, nitems ${words[record + Q.nitems.at]}`);
     }
@@ -192,7 +209,7 @@ function countQueues(uma: Uma, zone: number, census: Census): number {
   return items;
 }
 
-/** One bucket: its items enter the census, each once. */
+/** One bucket: its items enter the census, each once. `visible` to SMR readers: no trash yet. */
 function countBucket(
   uma: Uma,
   zone: number,
@@ -200,6 +217,7 @@ function countBucket(
   count: number,
   entries: number,
   where: string,
+  visible: boolean,
   census: Census,
 ): void {
   const { words } = uma;
@@ -224,7 +242,7 @@ function countBucket(
     );
     return;
   }
-  const trash = (words[zone + ZoneRecord.fields.features.at]! & Feature.trash) !== 0;
+  const trash = !visible && (words[zone + ZoneRecord.fields.features.at]! & Feature.trash) !== 0;
   const size = words[zone + ZoneRecord.fields.size.at]!;
   for (let index = 0; index < count; index++) {
     const item = words[bucket + BucketHeader.words + index]!;
