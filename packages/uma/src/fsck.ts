@@ -19,6 +19,7 @@ import {
 } from '@umbuf/memory';
 import { TRASH_WORD } from './debug.ts';
 import { InternalFlag } from './flags.ts';
+import { type Census, checkPageTotal, checkParts, countPart } from './fsck-census.ts';
 import { isLive } from './item-table.ts';
 import { kegDomain } from './keg.ts';
 import {
@@ -50,19 +51,6 @@ export interface FsckReport {
   readonly violations: readonly string[];
   /** Items in users' hands by zone name, as far as the structures tell. */
   readonly live: Readonly<Record<string, number>>;
-}
-
-/** Where an item was found cached: for invariant 3. */
-interface Census {
-  /** Item address -> where. */
-  readonly cached: Map<number, string>;
-  /** Bucket word index -> where. */
-  readonly buckets: Map<number, string>;
-  /** Cached items that are item starts of a slab of their keg. */
-  readonly placed: Set<number>;
-  /** Items of internal zones that are in use as slab headers, item tables, buckets: by zone. */
-  readonly parts: Map<number, number>;
-  readonly violations: string[];
 }
 
 /** Checks the arena. Quiescence is the caller's business. */
@@ -393,36 +381,4 @@ function checkSlab(
 
 function kegOf(uma: Uma, zone: number): number {
   return uma.words[zone + ZoneRecord.fields.keg.at]!;
-}
-
-function countPart(census: Census, zone: number, count: number = 1): void {
-  census.parts.set(zone, (census.parts.get(zone) ?? 0) + count);
-}
-
-/** What the internal zones have given out is in use, and nothing else. */
-function checkParts(uma: Uma, live: Readonly<Record<string, number>>, census: Census): void {
-  for (const [number, zones] of [
-    [8, uma.bucketZones],
-    [13, uma.tableZones],
-    [13, uma.slabZones],
-  ] as const) {
-    for (const zone of zones) {
-      const name = uma.zoneName(zone);
-      const used = census.parts.get(zone) ?? 0;
-      if (live[name] !== used) {
-        census.violations.push(`${number}: zone ${name}: ${live[name]} items out, ${used} in use`);
-      }
-    }
-  }
-}
-
-/** Every page that names a keg is in a slab of it. */
-function checkPageTotal(uma: Uma, pages: number, census: Census): void {
-  const { arena } = uma;
-  let mapped = 0;
-  for (let page = arena.firstPage; page < arena.pages; page++) {
-    if (kegOfPage(arena, page << PAGE_SHIFT) !== 0) mapped++;
-  }
-  if (mapped !== pages)
-    census.violations.push(`13: ${mapped} pages name a keg, kegs hold ${pages}`);
 }
