@@ -165,6 +165,9 @@ export class Zone {
    */
   of<F extends Fields>(struct: Struct<F>): TypedZone<F> {
     return typedZone(this, struct);
+  }
+
+  /**
    * Makes this an SMR zone (`uma_zone_set_smr`), before its first use: items are reused only when
    * no section of `smr` can see them. Throws `ZoneDefinitionError`, with nothing changed, when it is
    * one already, was used, or is open in another CPU (name the SMR in the definition then).
