@@ -33,6 +33,9 @@ export const FailureSite = {
   /** Records: of a zone, of a limit. */
   zoneRecord: 14,
   limitRecord: 15,
+  /** An empty bucket to free into in an SMR zone; the record of an SMR. */
+  smrBucket: 16,
+  smrRecord: 17,
 } as const;
 
 export type FailureSiteName = keyof typeof FailureSite;

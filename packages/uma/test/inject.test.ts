@@ -67,7 +67,7 @@ function run(
 /** So that every program exhausts a limit, and has used each zone. */
 const FIRST: readonly Command[] = [
   { kind: 'max', cpu: 0, max: 30 },
-  ...[0, 1, 2, 3, 4, 5, 6, 7].map((zone): Command => {
+  ...[0, 1, 2, 3, 4, 5, 6, 7, 8].map((zone): Command => {
     return { kind: 'alloc', cpu: 0, zone, count: zone === 7 ? 35 : 3, zero: false, refuse: false };
   }),
 ];

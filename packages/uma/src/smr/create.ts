@@ -8,6 +8,7 @@
 import { DebugLevel, STATIC_NEXT, staticSpace, TableFullError } from '@umbuf/memory';
 import { encodeName, type ZoneDefinition } from '../definition.ts';
 import { ZoneFlag } from '../flags.ts';
+import { FailureSite, injected } from '../inject.ts';
 import { CacheRecord, Feature, UmaRoot, ZoneRecord } from '../layout.ts';
 import type { Uma } from '../uma.ts';
 import { zoneCache } from '../zone-domain.ts';
@@ -44,7 +45,7 @@ export function findOrMakeSmr(uma: Uma, name: string): number {
   if (known !== undefined) return known;
   const { words, cpu, arena, root } = uma;
   const bytes = smrWords(arena.cpus) * 4;
-  const address = staticSpace(cpu, bytes);
+  const address = injected(uma, FailureSite.smrRecord) ? 0 : staticSpace(cpu, bytes);
   if (address === 0) throw new TableFullError(`smr ${name}: no pages for its record`);
   const smr = address >> 2;
   const limits = arena.level >= DebugLevel.invariants ? INVARIANTS_SEQUENCES : PRODUCTION_SEQUENCES;

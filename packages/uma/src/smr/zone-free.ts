@@ -14,6 +14,7 @@ import { allocBucket, drainBucket, freeBucket } from '../bucket.ts';
 import { loadFree, storeBucket } from '../cache-slow.ts';
 import { trashFill } from '../debug.ts';
 import { giveBack } from '../hands.ts';
+import { FailureSite, injected } from '../inject.ts';
 import { freeItem } from '../item.ts';
 import {
   BucketHeader,
@@ -78,7 +79,7 @@ function flushVisible(uma: Uma, zone: number, cache: number): boolean {
   unloadVisible(words, cache, zone, old);
   if (words[old] !== HandKind.none) tag(words, old, smrAdvance(cpu, words[zone + Z.smr.at]!));
   // Also while buckets are disabled: without one each free would wait for readers.
-  const got = allocBucket(uma, zone, fresh, 0);
+  const got = !injected(uma, FailureSite.smrBucket) && allocBucket(uma, zone, fresh, 0);
   if (!got && words[old] !== HandKind.none) {
     // The wait for readers comes once for all of the bucket's items, and it is used again.
     drainBucket(uma, old);

@@ -52,7 +52,7 @@ export type Command =
     };
 
 const cpu = fc.nat(CPUS - 1);
-const zone = fc.nat(7);
+const zone = fc.nat(8);
 /** What an injector throws where a callback could. */
 export class InjectedError extends Error {}
 
@@ -156,6 +156,14 @@ export class Model {
       defineZone({ name: 'odd', size: 60, align: 3, flags: ZoneFlag.MAXBUCKET }),
       defineZone({ name: 'alone', size: 40, ctor: () => (this.refuse ? 1 : 0) }),
       defineZone({ name: 'limited', size: 200, zinit: count, zfini: count }),
+      defineZone({
+        name: 'read by others',
+        size: 1500,
+        smr: 'readers',
+        zinit: count,
+        zfini: count,
+        dtor: count,
+      }),
     ];
     for (let number = 0; number < CPUS; number++) this.attach(number);
   }
@@ -184,7 +192,10 @@ export class Model {
         this.tolerate(() => this.zones[step.cpu]![LIMITED]!.setMax(step.max));
         break;
       case 'open':
-        this.tolerate(() => uma.open(defineZone({ name: `extra ${step.name}`, size: 16 })));
+        this.tolerate(() => {
+          const smr = step.name === 2 ? { smr: 'extra' } : {};
+          uma.open(defineZone({ name: `extra ${step.name}`, size: 16, ...smr }));
+        });
         break;
       case 'reclaim':
         reclaim(uma, step.request, this.zones[step.cpu]![step.zone]!.record, 0);
@@ -266,6 +277,13 @@ export class Model {
     for (const { cpu: own } of this.umas.slice(1)) leaveCpu(own);
     const { unanswered } = reclaim(this.umas[0]!, 'drain-cpu');
     expect(unanswered).toEqual([]);
+    this.check();
+    // What an SMR zone leaves in the caches goes with the CPUs.
+    for (let number = 0; number < CPUS; number++) {
+      releaseCpu(this.umas[number]!.cpu);
+      this.attach(number);
+    }
+    reclaim(this.umas[0]!, 'drain');
     this.check();
     for (const open of this.zones[0]!) expect(open.statistics().pages, open.name).toBe(0);
     expect(handTop(this.umas[0]!)).toBe(0);
