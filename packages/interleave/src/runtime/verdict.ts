@@ -42,7 +42,8 @@ export function verdict(machine: Machine): Outcome | null {
 
 /** Runs an oracle outside the CPUs: false or a throw is a failure of its kind. */
 function attempt(machine: Machine, kind: 'always' | 'final', body: () => unknown): void {
-  const { current } = host;
+  // `always` runs between an access of a CPU and the use of its result.
+  const { current, result } = host;
   const { running } = machine;
   machine.running = -1;
   try {
@@ -53,4 +54,5 @@ function attempt(machine: Machine, kind: 'always' | 'final', body: () => unknown
   }
   machine.running = running;
   host.current = current;
+  host.result = result;
 }
