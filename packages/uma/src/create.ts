@@ -47,6 +47,14 @@ export function findZone(uma: Uma, name: string): number {
 }
 
 export function readZoneName(words: Int32Array<SharedArrayBuffer>, zone: number): string {
+  // Names are ASCII as good as always, and fsck reads a hundred of them.
+  let name = '';
+  for (let index = 0; index < Z.name.count * 4; index++) {
+    const byte = (words[zone + Z.name.at + (index >> 2)]! >>> ((index & 3) * 8)) & 255;
+    if (byte === 0) return name;
+    if (byte > 127) break;
+    name += String.fromCharCode(byte);
+  }
   // A private copy: TextDecoder refuses shared views in browsers.
   const bytes = new Uint8Array(words.buffer, (zone + Z.name.at) * 4, Z.name.count * 4).slice();
   const end = bytes.indexOf(0);

@@ -65,6 +65,12 @@ export class RaceDetector {
     const location = this.#shadow.at(address);
     if (location === null || location.start !== address || location.end !== end) {
       this.#range(cpu, address, end, mode, site);
+    } else if (mode <= PLAIN_WRITE && location.owner === cpu) {
+      // By far the most frequent: nobody else has been here, so there is nothing to compare.
+      const at = mode * this.#n + cpu;
+      location.clocks[at] = this.#times[cpu * this.#n + cpu] as number;
+      location.sites[at] = site;
+      if (mode === PLAIN_WRITE) location.releaseEnd = 0;
     } else {
       this.#touch(location, cpu, address, end, mode, site);
     }
@@ -78,10 +84,7 @@ export class RaceDetector {
     for (let a = address; a < end; ) {
       let location = shadow.at(a);
       if (location === null) {
-        // A gap: new up to the next location.
-        let to = a + 1;
-        while (to < end && shadow.at(to) === null) to++;
-        location = shadow.allocate(a, to);
+        location = shadow.allocate(a, shadow.gapEnd(a, end));
         location.clear(this.#kinds.at(a));
       }
       this.#touch(location, cpu, address, end, mode, site);

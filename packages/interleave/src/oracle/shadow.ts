@@ -70,6 +70,8 @@ export class Shadow {
   readonly #n: number;
   /** 1 + index of the location of each byte; 0: none. */
   readonly #pages: (Int32Array | undefined)[] = [];
+  /** Is any byte of the page in a location? 0 or 1. */
+  readonly #touched: number[] = [];
   readonly #locations: Location[] = [];
   #used: number = 0;
 
@@ -78,6 +80,7 @@ export class Shadow {
   }
 
   reset(): void {
+    // All of them: that leaves no page touched.
     for (let i = 0; i < this.#used; i++) {
       const { start, end } = this.#locations[i] as Location;
       this.#map(start, end, 0);
@@ -91,6 +94,21 @@ export class Shadow {
     if (page === undefined) return null;
     const id = page[address & (PAGE_BYTES - 1)] as number;
     return id === 0 ? null : (this.#locations[id - 1] as Location);
+  }
+
+  /** The first byte behind `from` that is in a location, `end` at most. `from` is in none. */
+  gapEnd(from: number, end: number): number {
+    for (let a = from; a < end; ) {
+      const index = a >>> PAGE_BITS;
+      const stop = Math.min((index + 1) * PAGE_BYTES, end);
+      const page = this.#pages[index];
+      if (page !== undefined && this.#touched[index] === 1) {
+        const base = index * PAGE_BYTES;
+        for (; a < stop; a++) if (page[a - base] !== 0) return a;
+      }
+      a = stop;
+    }
+    return end;
   }
 
   /** A new location for [start, end), which no other covers; its contents are stale. */
@@ -129,6 +147,7 @@ export class Shadow {
         page = new Int32Array(PAGE_BYTES);
         this.#pages[index] = page;
       }
+      this.#touched[index] = id === 0 ? 0 : 1;
       const from = a & (PAGE_BYTES - 1);
       const to = Math.min(PAGE_BYTES, from + end - a);
       if (to - from === 4) {

@@ -140,9 +140,9 @@ export class Machine {
       else {
         this.prepared = runDirectly(this, program.prepare());
         this.memory.scan(this.prepared);
+        this.memory.keep();
         this.#snapshots.take(this.memory);
       }
-      this.memory.scan(this.prepared);
     }
     this.context = runDirectly(this, program.setup(this.prepared));
     this.memory.scan(this.context);

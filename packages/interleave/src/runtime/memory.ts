@@ -53,22 +53,42 @@ function relative(argument: unknown, length: number, otherwise: number): number 
   return n < 0 ? Math.max(length + n, 0) : Math.min(n, length);
 }
 
+/** Bytes that a buffer takes in the address space, whatever it may grow to. */
+function room(buffer: SharedArrayBuffer): number {
+  const growable = (buffer as { maxByteLength?: number }).maxByteLength;
+  return Math.ceil(((growable ?? buffer.byteLength) + 1) / PAGE) * PAGE;
+}
+
+/** Views of earlier runs that are remembered, at most. */
+const VIEWS_KEPT = 1024;
+
 /** Maps views to flat addresses; reset before every run. */
 export class AddressSpace {
   readonly buffers: BufferInfo[] = [];
   readonly #views = new Map<object, ViewInfo>();
   readonly #byBuffer = new Map<object, BufferInfo>();
+  #kept: number = 0;
   #next: number = PAGE;
   #lastView: object | null = null;
   #lastInfo: ViewInfo = NOT_SHARED;
   #olderView: object | null = null;
   #olderInfo: ViewInfo = NOT_SHARED;
 
+  /** The buffers known now stay, at their places, through every reset. */
+  keep(): void {
+    this.#kept = this.buffers.length;
+  }
+
   reset(): void {
-    this.buffers.length = 0;
+    const { buffers } = this;
+    if (buffers.length === this.#kept && this.#views.size <= VIEWS_KEPT) return;
+    for (let i = this.#kept; i < buffers.length; i++) {
+      this.#byBuffer.delete((buffers[i] as BufferInfo).buffer);
+    }
+    buffers.length = this.#kept;
+    const last = buffers.at(-1);
+    this.#next = last === undefined ? PAGE : last.base + room(last.buffer);
     this.#views.clear();
-    this.#byBuffer.clear();
-    this.#next = PAGE;
     this.#lastView = null;
     this.#olderView = null;
   }
@@ -77,9 +97,8 @@ export class AddressSpace {
   register(buffer: SharedArrayBuffer): BufferInfo {
     let info = this.#byBuffer.get(buffer);
     if (info === undefined) {
-      const growable = (buffer as { maxByteLength?: number }).maxByteLength;
       info = { buffer, base: this.#next, index: this.buffers.length };
-      this.#next += Math.ceil(((growable ?? buffer.byteLength) + 1) / PAGE) * PAGE;
+      this.#next += room(buffer);
       this.buffers.push(info);
       this.#byBuffer.set(buffer, info);
     }

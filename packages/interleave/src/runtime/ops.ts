@@ -211,12 +211,14 @@ export function now(op: Op): any {
 }
 
 let lastView: unknown = null;
+let olderView: unknown = null;
 
 /** True for a typed array or DataView over shared memory. */
 export function isShared(x: unknown): boolean {
-  if (x === lastView) return true;
+  if (x === lastView || x === olderView) return x !== null;
   if (typeof x !== 'object' || x === null || !ArrayBuffer.isView(x)) return false;
   if (!(x.buffer instanceof SharedArrayBuffer)) return false;
+  olderView = lastView;
   lastView = x;
   return true;
 }

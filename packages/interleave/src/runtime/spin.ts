@@ -18,14 +18,28 @@ import { COMPARE_EXCHANGE, LOAD, type Op, READ, WAIT } from './protocol.ts';
 
 const CAPACITY = 24;
 
+/** Bit of a site or of a word in a mask: a zero says "not in the list". */
+function bit(x: number): number {
+  return 1 << (x & 31);
+}
+
 class Loop {
   count: number = 0;
+  /** Masks of the sites and of the words (address / 4) in the list. */
+  siteMask: number = 0;
+  wordMask: number = 0;
   readonly sites: number[] = Array.from({ length: CAPACITY }, () => 0);
   readonly addresses: number[] = Array.from({ length: CAPACITY }, () => 0);
   readonly kinds: number[] = Array.from({ length: CAPACITY }, () => 0);
   readonly values: unknown[] = Array.from({ length: CAPACITY });
   readonly extras: unknown[] = Array.from({ length: CAPACITY });
   readonly rounds: number[] = Array.from({ length: CAPACITY }, () => 0);
+}
+
+function empty(loop: Loop): void {
+  loop.count = 0;
+  loop.siteMask = 0;
+  loop.wordMask = 0;
 }
 
 /** The folded CPUs of a machine and what each has read in vain. */
@@ -47,7 +61,7 @@ export class SpinWatch {
   reset(): void {
     this.folded = 0;
     this.awaiting = 0;
-    for (const loop of this.#loops) loop.count = 0;
+    for (const loop of this.#loops) empty(loop);
   }
 
   /** The loop of CPU c repeats at a site. */
@@ -77,15 +91,19 @@ export class SpinWatch {
   /** CPU c has got on: whatever it read before does not count. */
   progress(c: number): void {
     this.release(c);
-    (this.#loops[c] as Loop).count = 0;
+    empty(this.#loops[c] as Loop);
   }
 
   /** CPU c has changed a range: it has got on, and so may all who look at it. */
   changed(c: number, address: number, size: number): void {
-    (this.#loops[c] as Loop).count = 0;
+    empty(this.#loops[c] as Loop);
     const end = address + size;
+    // Entries are of 8 bytes at most, and aligned: the word before may reach into the range.
+    const words =
+      size > 8 ? -1 : bit((address >>> 2) - 1) | bit(address >>> 2) | bit((end - 1) >>> 2);
     for (let q = 0; q < this.#loops.length; q++) {
       const loop = this.#loops[q] as Loop;
+      if ((loop.wordMask & words) === 0) continue;
       for (let i = 0; i < loop.count; i++) {
         const at = loop.addresses[i] as number;
         if (at < end && at + 8 > address) {
@@ -104,8 +122,10 @@ export class SpinWatch {
       loop.rounds[at] = (loop.rounds[at] as number) + 1;
       return;
     }
-    if (loop.count === CAPACITY) loop.count = 0;
+    if (loop.count === CAPACITY) empty(loop);
     const i = loop.count++;
+    loop.siteMask |= bit(op.site);
+    loop.wordMask |= bit(op.address >>> 2);
     loop.sites[i] = op.site;
     loop.addresses[i] = op.address;
     loop.kinds[i] = op.kind;
@@ -132,6 +152,7 @@ export class SpinWatch {
 
   #find(loop: Loop, op: Op): number {
     const { site, address, kind } = op;
+    if ((loop.siteMask & bit(site)) === 0) return -1;
     for (let i = 0; i < loop.count; i++) {
       if (loop.sites[i] !== site || loop.addresses[i] !== address || loop.kinds[i] !== kind) {
         continue;
