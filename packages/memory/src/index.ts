@@ -22,7 +22,7 @@ export {
   requireInteger,
 } from './arena.ts';
 export { claimCpu, Cpu, type CpuOptions, releaseCpu } from './cpu/cpu.ts';
-export { type Claim, claimedState, drainCpu, type DrainResult } from './cpu/drain.ts';
+export { type Claim, claimedState, drainCpu, type DrainResult, requestDrain } from './cpu/drain.ts';
 export {
   HandKind,
   releaseSlot,
@@ -99,7 +99,7 @@ export {
   type AsyncSleepResult,
   sleepForUnitsAsync,
 } from './sync/limit-sleep-async.ts';
-export { SleepFailure, sleepForUnits } from './sync/limit-sleep.ts';
+export { BUSY_RETRY_MS, nudgeSleepers, SleepFailure, sleepForUnits } from './sync/limit-sleep.ts';
 export {
   LIMIT_CELLS_MAX,
   LIMIT_MAX,
@@ -107,6 +107,7 @@ export {
   limitHasSleepers,
   limitHasSleepersHint,
   limitInit,
+  limitIsPressed,
   limitMax,
   limitSleepers,
   limitWords,

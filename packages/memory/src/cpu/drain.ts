@@ -91,6 +91,42 @@ export function drainCpu(cpu: Cpu, target: number, claim: Claim, timeoutMs: numb
 }
 
 /**
+ * Drains CPU `target` without waiting for it: an idle one is claimed, a running one gets a request. What
+ * it has cached up to now is then on the lists, or comes there when it answers, and what it does
+ * behind its answer follows everything that the caller did before this call. False when another's
+ * claim is in the way, a few statements long: call again. Throws `ArgumentError` for a number out of
+ * range or the caller's own.
+ */
+export function requestDrain(cpu: Cpu, target: number, claim: Claim): boolean {
+  const { words, arena } = cpu;
+  if (!(Number.isInteger(target) && target >= 0 && target < arena.cpus) || target === cpu.number) {
+    throw new ArgumentError(`requestDrain: CPU number ${target} is no other CPU`);
+  }
+  const base = arena.cpuTable + target * CpuRecord.words;
+  // Ends: every further pass lost an exchange to another CPU's progress.
+  for (;;) {
+    const seen = Atomics.load(words, base);
+    switch (seen & STATE_KIND_MASK) {
+      case CpuState.idle:
+        if (claim(cpu, target, seen)) {
+          cpu.longs[(cpu.base + CLAIMS) >> 1]! += 1n;
+          return true;
+        }
+        break;
+      case CpuState.running:
+        Atomics.add(words, base + POSTED, 1);
+        // As in drainCpu: it may have gone idle before it saw the request.
+        if ((Atomics.load(words, base) & STATE_KIND_MASK) === CpuState.running) return true;
+        break;
+      case CpuState.claimed:
+        return false;
+      default:
+        return true; // offline: it has flushed; dead: recover will
+    }
+  }
+}
+
+/**
  * Leaves, sleeps until the word changes or the deadline, enters. Without leaving, two CPUs that
  * drain each other would both time out. A thread that may not block does not sleep at all.
  */

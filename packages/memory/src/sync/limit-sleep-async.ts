@@ -11,12 +11,14 @@
  */
 
 import type { Cpu } from '../cpu/cpu.ts';
-import { HandKind, releaseSlot, reserveSlot } from '../cpu/hand-stack.ts';
+import { HandKind, reserveSlot } from '../cpu/hand-stack.ts';
 import { enterCpu, leaveCpu } from '../cpu/protocol.ts';
+import { HAND_SLOT_WORDS } from '../layout/records.ts';
 import { CellState } from './wait-cell.ts';
 import { releaseUnits } from './limit.ts';
 import {
   abandonCell,
+  BUSY_RETRY_MS,
   cellWaits,
   reapCells,
   registerSleeper,
@@ -28,16 +30,16 @@ import { LockBusyError } from './mutex.ts';
 
 /** The longest delay that timers take. */
 const TIMER_MAX = 2 ** 31 - 1;
-/** How long a thread that may not block lets a busy lock rest. */
-const BUSY_RETRY_MS = 1;
-
 export interface AsyncSleepOptions {
   /** Milliseconds until the request gives up; for ever when absent. */
   readonly timeoutMs?: number;
   /** Aborts the request: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Brings cached units back; runs once, after the request has registered. */
-  readonly flush?: () => void;
+  /**
+   * Brings cached units back; runs after the request has registered, again a millisecond later when
+   * it returned false, and whenever the request is woken without units (see sleepForUnits).
+   */
+  readonly flush?: () => unknown;
 }
 
 /** `units` below 1 are a `SleepFailure`, and `value` is undefined then. */
@@ -64,14 +66,15 @@ export async function sleepForUnitsAsync<T>(
   const { signal, timeoutMs = Infinity, flush } = options;
   const deadline = performance.now() + timeoutMs;
   signal?.throwIfAborted();
-  let cell = tryRegister(cpu, limit, n, flush);
+  let cell = tryRegister(cpu, limit, n);
   while (cell === undefined) {
     await pause(BUSY_RETRY_MS);
     signal?.throwIfAborted();
     if (performance.now() >= deadline) return { units: SleepFailure.timeout, value: undefined };
-    cell = tryRegister(cpu, limit, n, flush);
+    cell = tryRegister(cpu, limit, n);
   }
   if (cell === 0) return { units: SleepFailure.tableFull, value: undefined };
+  let complete = flushFor(cpu, limit, cell, flush);
   // Ends with a grant, an abort or the deadline; other wake-ups only look again.
   while (cellWaits(cpu, cell)) {
     if (signal?.aborted) break;
@@ -79,7 +82,8 @@ export async function sleepForUnitsAsync<T>(
       if (!giveUp(cpu, limit, cell)) break; // granted at the last moment: ours
       return { units: SleepFailure.timeout, value: undefined };
     }
-    await cellChange(cpu, cell, deadline, signal);
+    await cellChange(cpu, cell, complete ? deadline : performance.now() + BUSY_RETRY_MS, signal);
+    if (cellWaits(cpu, cell)) complete = flushFor(cpu, limit, cell, flush);
   }
   if (signal?.aborted) {
     withdraw(cpu, limit, cell);
@@ -88,29 +92,33 @@ export async function sleepForUnitsAsync<T>(
   return finish(cpu, limit, cell, take);
 }
 
-/** Registers and flushes in one job; undefined when this thread may not block and the lock is busy. */
-function tryRegister(
-  cpu: Cpu,
-  limit: number,
-  n: number,
-  flush: (() => void) | undefined,
-): number | undefined {
+/** Registers; undefined when this thread may not block and the lock is busy. */
+function tryRegister(cpu: Cpu, limit: number, n: number): number | undefined {
   return inJob(cpu, () => {
-    let cell = 0;
     try {
-      cell = registerSleeper(cpu, limit, n);
+      return registerSleeper(cpu, limit, n);
     } catch (error) {
       if (error instanceof LockBusyError) return undefined;
       throw error;
     }
-    if (cell === 0 || flush === undefined) return cell;
+  });
+}
+
+/** Flushes; false when something was in the way. What it throws ends the request. */
+function flushFor(
+  cpu: Cpu,
+  limit: number,
+  cell: number,
+  flush: (() => unknown) | undefined,
+): boolean {
+  if (flush === undefined) return true;
+  return inJob(cpu, () => {
     try {
-      flush();
+      return flush() !== false;
     } catch (error) {
       withdraw(cpu, limit, cell);
       throw error;
     }
-    return cell;
   });
 }
 
@@ -134,16 +142,21 @@ function finish<T>(
 }
 
 function returnRest(cpu: Cpu, limit: number, slot: number): void {
-  const { words } = cpu;
+  const { words, hand, handTop } = cpu;
   if (words[slot] === HandKind.units) releaseUnits(cpu, limit, words[slot + 2]!, slot);
-  releaseSlot(cpu, slot);
+  const height = (slot - hand) / HAND_SLOT_WORDS;
+  let top = words[handTop]!;
+  // On a CPU that may not block a busy lock may have left filled slots above ours: they stay, and
+  // ours, void, below them, until the CPU leaves.
+  while (top > height && words[hand + (top - 1) * HAND_SLOT_WORDS] === HandKind.none) top--;
+  words[handTop] = top;
 }
 
 function withdraw(cpu: Cpu, limit: number, cell: number): void {
   inJob(cpu, () => {
     const slot = reserveSlot(cpu);
     withdrawSleeper(cpu, limit, cell, slot);
-    releaseSlot(cpu, slot);
+    returnRest(cpu, limit, slot);
   });
 }
 

@@ -29,6 +29,9 @@ const OWNER = WaitCell.fields.owner.at;
 const WANTED = WaitCell.fields.wanted.at;
 const NEXT = WaitCell.fields.next.at;
 
+/** How long a sleeper whose flush was not complete sleeps before the next one. */
+export const BUSY_RETRY_MS = 1;
+
 /** What a sleep returns instead of units. All are below 1, so `units > 0` means granted. */
 export const SleepFailure = {
   /** The time was up before any unit was free. */
@@ -42,10 +45,12 @@ export const SleepFailure = {
  * void hand slot `slot`. Returns how many (less than `n` only when fewer were free), or
  * `SleepFailure.timeout` after `timeoutMs` (Infinity: never), or `SleepFailure.tableFull`.
  *
- * `flush` brings cached units back (own, idle and running CPUs'); it runs once, registered and
- * before the sleep. The CPU is left during the sleep: nothing that was read before the call is
- * valid after it. Throws `WouldBlockError` on a CPU with `mayBlock: false`, and what `flush` or an
- * answer to a drain request throws, with the registration undone (zone_alloc_limit_hard).
+ * `flush` brings cached units back (own, idle and running CPUs'). It runs registered and before the
+ * sleep; again a millisecond later when it returned false (something was in the way), and whenever
+ * the sleeper is woken without units: `nudgeSleepers`. The CPU is left during the sleep: nothing
+ * that was read before the call is valid after it. Throws `WouldBlockError` on a CPU with `mayBlock:
+ * false`, and what `flush` or an answer to a drain request throws, with the registration undone
+ * (zone_alloc_limit_hard).
  */
 export function sleepForUnits(
   cpu: Cpu,
@@ -53,7 +58,7 @@ export function sleepForUnits(
   n: number,
   slot: number,
   timeoutMs: number,
-  flush?: () => void,
+  flush?: () => unknown,
 ): number {
   if (!cpu.mayBlock) {
     throw new WouldBlockError(
@@ -64,15 +69,15 @@ export function sleepForUnits(
   if (cpu.words[cpu.entered] === 0) enterCpu(cpu);
   const cell = registerSleeper(cpu, limit, n);
   if (cell === 0) return SleepFailure.tableFull;
+  let granted: boolean;
   try {
-    if (flush !== undefined) flush();
-    leaveCpu(cpu);
+    granted = sleepOnCell(cpu, cell, deadline, flush);
   } catch (error) {
     if (cpu.words[cpu.entered] === 0) enterCpu(cpu); // a hook threw at leaving, behind which we idle
     withdrawSleeper(cpu, limit, cell, slot);
     throw error;
   }
-  if (!sleepOnCell(cpu, cell, deadline)) {
+  if (!granted) {
     reapCells(cpu, limit);
     return SleepFailure.timeout;
   }
@@ -80,23 +85,46 @@ export function sleepForUnits(
 }
 
 /**
- * Sleeps, with the CPU left, until the cell is granted or the time is up; then enters. False: the
- * cell is abandoned, and from here on the holder of the lock's to free. The state is read again
- * after every wake-up: the notification may have been meant for an earlier life of the cell.
+ * Flushes, and sleeps with the CPU left, until the cell is granted or the time is up; returns
+ * entered. False: the cell is abandoned, and from here on the holder of the lock's to free. The
+ * state is read again after every wake-up: the notification may have been meant for an earlier life
+ * of the cell, or mean that a flush can do more than the last one could.
  */
-function sleepOnCell(cpu: Cpu, cell: number, deadline: number): boolean {
+function sleepOnCell(
+  cpu: Cpu,
+  cell: number,
+  deadline: number,
+  flush: (() => unknown) | undefined,
+): boolean {
   const { words } = cpu;
-  let granted = true;
-  while (cellWaits(cpu, cell)) {
+  for (;;) {
+    const complete = flush === undefined || flush() !== false;
+    leaveCpu(cpu);
     const left = deadline - performance.now();
-    if (left <= 0) {
-      granted = !abandonCell(cpu, cell);
-      break;
+    if (cellWaits(cpu, cell)) {
+      if (left <= 0) break;
+      const most = complete ? left : Math.min(left, BUSY_RETRY_MS);
+      Atomics.wait(words, cell, CellState.waiting, most);
     }
-    Atomics.wait(words, cell, CellState.waiting, left);
+    enterCpu(cpu);
+    if (!cellWaits(cpu, cell)) return true;
   }
+  const granted = !abandonCell(cpu, cell);
   enterCpu(cpu);
   return granted;
+}
+
+/**
+ * Wakes every sleeper without units, so that it flushes again: somebody has put cached units where
+ * it may find them, and cannot release them himself. Takes no lock: a cell that is used again
+ * meanwhile is woken for nothing.
+ */
+export function nudgeSleepers(cpu: Pick<Cpu, 'words'>, limit: number): void {
+  const { words } = cpu;
+  const end = limit + limitWords(words[limit + L.cells.at]!);
+  for (let cell = limit + LimitRecord.words; cell < end; cell += WaitCell.words) {
+    if (Atomics.load(words, cell) === CellState.waiting) Atomics.notify(words, cell);
+  }
 }
 
 /**

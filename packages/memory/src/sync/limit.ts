@@ -93,6 +93,14 @@ export function limitHasSleepers(cpu: Pick<Cpu, 'words'>, limit: number): boolea
   return (Atomics.load(cpu.words, limit + ITEMS) & SLEEPERS) !== 0;
 }
 
+/**
+ * Whether what comes back should go past the caches: sleepers exist, or more is out than the maximum
+ * (it was lowered, or came when more was out). The bit makes `items` larger than any maximum.
+ */
+export function limitIsPressed(cpu: Pick<Cpu, 'words'>, limit: number): boolean {
+  return Atomics.load(cpu.words, limit + ITEMS) > Atomics.load(cpu.words, limit + MAX);
+}
+
 /** Units that are out, of some recent moment. `cpu` may be an arena too. */
 export function limitCount(cpu: Pick<Cpu, 'words'>, limit: number): number {
   return Atomics.load(cpu.words, limit + ITEMS) & UNITS_MASK;
