@@ -23,11 +23,21 @@ import { InternalFlag } from './flags.ts';
 import { fail, giveBack, giveBackTo, handHeight } from './hands.ts';
 import { FailureSite, injected } from './inject.ts';
 import { allocItem, freeItem } from './item.ts';
-import { BucketHeader, CacheRecord, Feature, Hand, ItemState, ZoneRecord } from './layout.ts';
+import {
+  BucketHeader,
+  CacheRecord,
+  CallbackBit,
+  Feature,
+  Hand,
+  ItemState,
+  ZoneRecord,
+} from './layout.ts';
+import { bypassesCache, relieve } from './limit/pressure.ts';
 import { serveReclaim } from './reclaim-zone.ts';
 import { pushVisible } from './smr/zone-free.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
+import { canRun } from './zone-callbacks.ts';
 import { cpuDomain, fetchBucket, putBucket, raisePeak } from './zone-domain.ts';
 
 const C = CacheRecord.fields;
@@ -44,6 +54,8 @@ const ENTRIES = BucketHeader.fields.entries.at;
 const LAST = BucketHeader.words - 1;
 const BUCKET_SIZE = ZoneRecord.fields.bucketSize.at;
 const FLAGS = ZoneRecord.fields.flags.at;
+const LIMIT = ZoneRecord.fields.limit.at;
+const CARRIED = ZoneRecord.fields.carried.at;
 
 /** Slots that a thread which may not block may leave filled before its frees are refused. */
 const DEFERRED_MAX = 24;
@@ -150,11 +162,15 @@ export function putItem(uma: Uma, cache: number, slot: number): void {
 
 /**
  * Pushes the item in hand slot `slot` into the cache and voids the slot in the same straight
- * line; makes room first if needed, else gives the item to the keg. `cookie` guards the recursion
- * of bucket zones (1.6).
+ * line; makes room first if needed, else gives the item to the keg, as it does while the zone's
+ * limit is under pressure. `cookie` guards the recursion of bucket zones (1.6).
  */
 export function pushSlot(uma: Uma, cache: number, slot: number, cookie: number): void {
   const { words, longs } = uma;
+  if (bypassesCache(uma, cache) && canRun(uma, words[cache + ZONE]!, CallbackBit.zfini)) {
+    freeItem(uma, words[cache + ZONE]!, cache, slot);
+    return;
+  }
   // Ends: each pass pushes, gives up, or loaded an empty bucket; see allocSlow.
   for (;;) {
     if (
@@ -195,6 +211,8 @@ function refill(uma: Uma, zone: number, cache: number, flags: number, cookie: nu
     swapBuckets(words, cache);
     return true;
   }
+  // Others wait for what the queue and the keg have: behind them, item by item.
+  if (bypassesCache(uma, cache)) return false;
   const slot = reserveSlot(cpu);
   const spare = reserveSlot(cpu);
   unloadAlloc(words, cache, zone, spare);
@@ -253,7 +271,11 @@ export function storeBucket(
 ): void {
   const { words } = uma;
   const bucket = words[slot + 1]!;
-  if (words[bucket + COUNT]! > 0 && putBucket(uma, zone, domain, slot, workingSet)) return;
+  if (words[bucket + COUNT]! > 0 && putBucket(uma, zone, domain, slot, workingSet)) {
+    // Behind the put: a sleeper that came before it does not look again.
+    if ((words[zone + LIMIT]! | words[zone + CARRIED]!) !== 0) relieve(uma, zone);
+    return;
+  }
   drainBucket(uma, slot);
   freeBucket(uma, slot, cookie);
 }

@@ -19,6 +19,7 @@ import { InternalFlag } from './flags.ts';
 import { giveBack } from './hands.ts';
 import { Hand } from './layout.ts';
 import { queueVisible } from './smr/zone-free.ts';
+import { isPressed, relieve } from './limit/pressure.ts';
 import { type Uma, umaOf } from './uma.ts';
 import { moveCache } from './zone-domain.ts';
 
@@ -67,14 +68,16 @@ export function flushOwn(uma: Uma, zone: number): void {
 }
 
 /** The claim of `drainCpu`: see `moveCache`. */
-function claimCache(uma: Uma, zone: number, target: number, seen: number): boolean {
+export function claimCache(uma: Uma, zone: number, target: number, seen: number): boolean {
   const state = uma.arena.cpuTable + target * CpuRecord.words;
-  return moveAndFree(uma, zone, target, seen, state, claimedState(seen, uma.cpu.number));
+  const won = moveAndFree(uma, zone, target, seen, state, claimedState(seen, uma.cpu.number));
+  if (won) relieve(uma, zone);
+  return won;
 }
 
 /**
  * `moveCache` with three slots of our own, then the empty buckets back to their zones, and those of
- * an SMR zone (`everything`) tagged onto the queue.
+ * an SMR zone tagged onto the queue: with `everything`, or while somebody waits for them.
  */
 export function moveAndFree(
   uma: Uma,
@@ -83,7 +86,7 @@ export function moveAndFree(
   seen: number,
   state: number,
   claimed: number,
-  everything: boolean = false,
+  everything: boolean = isPressed(uma, zone),
 ): boolean {
   const { words, cpu } = uma;
   const slots = reserveSlot(cpu);

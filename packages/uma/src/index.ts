@@ -16,6 +16,16 @@ export {
 } from './item-table.ts';
 export * from './keg-layout.ts';
 export * from './layout.ts';
+export { type AllocFailure, type AllocResult } from './alloc-result.ts';
+export { type AllocAsyncOptions, type AllocWaitOptions } from './limit/async.ts';
+export { type Maxaction } from './limit/maxaction.ts';
+export {
+  setZoneWarnings,
+  warnOfLimit,
+  WARNING_BYTES_MAX,
+  WARNING_INTERVAL_S,
+  zoneWarnings,
+} from './limit/warning.ts';
 export { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts';
 export { freePagesMin, updateBucketDisable } from './page-shortage.ts';
 export { ANSWER_MS, reclaim, type ReclaimRequest, type ReclaimResult } from './reclaim.ts';

@@ -29,7 +29,7 @@ import {
   ItemState,
   ZoneRecord,
 } from './layout.ts';
-import { releaseRest, reserveForItem, zoneLimit } from './limit/reserve.ts';
+import { M_LATER, releaseRest, reserveForItem, zoneLimit } from './limit/reserve.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { waitForPages } from './wait.ts';
@@ -189,18 +189,55 @@ export function allocItem(
   flags: number,
   argument: number,
 ): Address {
-  const { words, longs, cpu } = uma;
+  const { cpu } = uma;
+  const slot = reserveSlot(cpu);
+  if (takeItem(uma, zone, slot, flags)) return finishItem(uma, zone, cache, slot, flags, argument);
+  // A request that goes on to wait has not failed.
+  if ((flags & M_LATER) === 0 || uma.why !== FailureReason.limit) countFailure(uma, cache, uma.why);
+  else uma.failed = uma.why;
+  giveBack(cpu, slot);
+  return NULL;
+}
+
+/**
+ * `allocItem` for a request that waited with allocAsync: hand slot `units` holds the unit, and is
+ * void if there is an item.
+ */
+export function allocGranted(
+  uma: Uma,
+  zone: number,
+  cache: number,
+  units: number,
+  flags: number,
+  argument: number,
+): Address {
+  const { words, cpu } = uma;
   const slot = reserveSlot(cpu);
   const keg = words[zone + Z.keg.at]!;
-  const took = takeItem(uma, zone, slot, flags);
+  if (kegTake(uma, keg, zone, slot, units, cpuDomain(uma, cpu.number), flags)) {
+    return finishItem(uma, zone, cache, slot, flags, argument);
+  }
+  countFailure(uma, cache, uma.why);
+  giveBack(cpu, slot);
+  return NULL;
+}
+
+/** zinit and ctor for the item in `slot`, fresh from the keg. */
+function finishItem(
+  uma: Uma,
+  zone: number,
+  cache: number,
+  slot: number,
+  flags: number,
+  argument: number,
+): Address {
+  const { words, longs, cpu } = uma;
   if (
-    !took ||
-    ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0 &&
-      (injected(uma, FailureSite.itemZinit) ||
-        runInit(uma, zone, 'zinit', words[slot + 1]!, flags)))
+    (words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0 &&
+    (injected(uma, FailureSite.itemZinit) || runInit(uma, zone, 'zinit', words[slot + 1]!, flags))
   ) {
-    countFailure(uma, cache, took ? FailureReason.zinit : uma.why);
-    if (took) kegRelease(uma, keg, slot, 0);
+    countFailure(uma, cache, FailureReason.zinit);
+    kegRelease(uma, words[zone + Z.keg.at]!, slot, 0);
     giveBack(cpu, slot);
     return NULL;
   }
@@ -221,9 +258,8 @@ function takeItem(uma: Uma, zone: number, slot: number, flags: number): boolean 
   // looked, which happens once.
   for (;;) {
     const limit = zoneLimit(uma, zone);
-    if (limit !== 0 && words[units] !== HandKind.units && !reserveForItem(uma, limit, units)) {
-      break;
-    }
+    const needsUnit = limit !== 0 && words[units] !== HandKind.units;
+    if (needsUnit && !reserveForItem(uma, zone, limit, units, flags)) break;
     if (injected(uma, FailureSite.item)) break;
     took = kegTake(uma, keg, zone, slot, units, cpuDomain(uma, cpu.number), flags);
     if (took) break;
@@ -240,7 +276,11 @@ function takeItem(uma: Uma, zone: number, slot: number, flags: number): boolean 
  */
 export function freeItem(uma: Uma, zone: number, cache: number, slot: number): void {
   const { words } = uma;
-  if ((words[zone + Z.callbacks.at]! & CallbackBit.zfini) !== 0) {
+  if (
+    (words[zone + Z.callbacks.at]! & CallbackBit.zfini) !== 0 &&
+    words[slot + 3] !== ItemState.finished
+  ) {
+    if (words[slot + 3] !== ItemState.raw) words[slot + 3] = ItemState.finished;
     runZfini(uma, zone, words[slot + 1]!);
   }
   const counter = words[slot + 3] === ItemState.raw ? 0 : cache + C.zoneFrees.at;

@@ -88,7 +88,7 @@ export function kegImport(
   // Ends: each round takes at least one item, or builds a slab, or returns.
   while (uma.words[bucket + COUNT]! < max) {
     if (takeFromSlabs(uma, keg, slot, units, max, domain, flags)) continue;
-    if (reserveReached(uma, keg, domain, flags)) return;
+    if (lacksUnits(uma, slot, units) || reserveReached(uma, keg, domain, flags)) return;
     if (!mayBuild(uma, flags) || !buildSlab(uma, keg, domain, flags)) {
       // Another CPU may have freed meanwhile: look once more.
       if (!takeFromSlabs(uma, keg, slot, units, max, domain, flags)) return;
@@ -113,7 +113,7 @@ export function kegTake(
   // Ends: see kegImport.
   for (;;) {
     if (takeFromSlabs(uma, keg, slot, units, 1, domain, flags)) return true;
-    if (reserveReached(uma, keg, domain, flags)) return false;
+    if (lacksUnits(uma, slot, units) || reserveReached(uma, keg, domain, flags)) return false;
     if (!mayBuild(uma, flags) || !buildSlab(uma, keg, domain, flags)) {
       return takeFromSlabs(uma, keg, slot, units, 1, domain, flags);
     }
@@ -218,6 +218,12 @@ function takeFromSlabs(
   }
   unlockMutex(cpu, record);
   return taken > 0;
+}
+
+/** Whether the zone was given its limit since the caller looked: then no slab is missing. */
+function lacksUnits(uma: Uma, slot: number, units: number): boolean {
+  const { words } = uma;
+  return Atomics.load(words, words[slot + 2]! + LIMIT) !== 0 && unitsIn(words, units) === 0;
 }
 
 /** Units of a limit in hand slot `units`. */

@@ -132,6 +132,12 @@ export const ZoneRecord = {
       kind: 'atomic',
       what: 'the largest that limit or count has been at a setMax: what fsck allows',
     },
+    carried: {
+      at: 46,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'word index of the zone whose items cached items of this one carry, 0 = none',
+    },
     limitHits: { at: 44, type: 'i64', kind: 'atomic', what: 'requests that met the limit' },
     reclaimers: {
       at: 56,
@@ -185,8 +191,8 @@ export const CacheRecord = {
     freeFeatures: {
       at: 15,
       type: 'i32',
-      kind: 'owned',
-      what: 'features that make a free take its longer form',
+      kind: 'hint',
+      what: 'features that make a free take its longer form; Feature.limit: its limit is pressed, which whoever answers a request or enters sees (limit/pressure.ts)',
     },
     zoneAllocs: {
       at: 16,
@@ -262,6 +268,13 @@ export const EventRecord = {
       type: 'i64',
       kind: 'statistic',
       what: 'requests for a bucket that failed: items then move one by one',
+    },
+    timeout: { at: 24, type: 'i64', kind: 'statistic', what: 'failures: a bounded wait was over' },
+    tableFull: {
+      at: 26,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'failures: all wait cells of the limit were taken',
     },
     trashed: { at: 20, type: 'i64', kind: 'statistic', what: 'items sampled by vm.debug.divisor' },
     skipped: { at: 22, type: 'i64', kind: 'statistic', what: 'items that the divisor left out' },
@@ -459,6 +472,8 @@ export const ItemState = {
   whole: 2,
   /** Freed to an SMR zone: readers may still see it, dtor and trash are due when they cannot. */
   visible: 3,
+  /** Its zone fini has begun, and does not run again: on to the keg. */
+  finished: 4,
 } as const;
 
 for (const layout of [

@@ -179,8 +179,13 @@ function reclaimKeg(
 // Zones that this thread has not opened.
 
 function leaveForOpener(uma: Uma, zone: number, request: ZoneRequest, pass: Pass): void {
-  const { words } = uma;
   pass.needOpener.add(uma.zoneName(zone));
+  noteForOpener(uma, zone, request);
+}
+
+/** A note for whichever opener comes to a slow path of the zone next: `serveReclaim`. */
+export function noteForOpener(uma: Uma, zone: number, request: ZoneRequest): void {
+  const { words } = uma;
   const wanted = zone + Z.reclaimWanted.at;
   const code = WANTED.indexOf(request) + 1;
   const seen = Atomics.load(words, wanted);

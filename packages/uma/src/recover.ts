@@ -4,7 +4,7 @@
  * the same straight line, so a recovery may be broken off and begun again.
  */
 
-import { type Arena, type Cpu, CpuRecord } from '@umbuf/memory';
+import { type Arena, type Cpu, CpuRecord, recoverLimit, stateIncarnation } from '@umbuf/memory';
 import { drainBucket, freeBucket } from './bucket.ts';
 import { pushSlot } from './cache-slow.ts';
 import { trashFill } from './debug.ts';
@@ -12,7 +12,17 @@ import { InternalFlag } from './flags.ts';
 import { freeItem } from './item.ts';
 import { isLive, itemEntry, markFree } from './item-table.ts';
 import { kegRelease } from './keg.ts';
-import { BucketHeader, CallbackBit, Feature, Hand, ItemState, ZoneRecord } from './layout.ts';
+import {
+  BucketHeader,
+  CacheRecord,
+  CallbackBit,
+  Feature,
+  Hand,
+  ItemState,
+  ZoneRecord,
+} from './layout.ts';
+import { isPressed, relieve, relieveAll } from './limit/pressure.ts';
+import { zoneLimit } from './limit/reserve.ts';
 import { flushOwn, moveAndFree } from './drain-cpus.ts';
 import { endReclaim } from './reclaim-zone.ts';
 import { destroySlab } from './slab.ts';
@@ -25,6 +35,8 @@ import { cpuDomain, putBucket, zoneCache } from './zone-domain.ts';
 
 const Z = ZoneRecord.fields;
 const registered = new WeakSet<Arena>();
+/** Threads that run zone finis behind an answer (the callbacks may come to an answer again). */
+const relieving = new WeakSet<Uma>();
 
 /** Registers answers and repairs with the arena, once per thread. */
 export function registerRepairs(arena: Arena): void {
@@ -49,6 +61,14 @@ export function registerRepairs(arena: Arena): void {
 function answer(cpu: Cpu): void {
   const uma = umaOf(cpu);
   for (let id = uma.zoneCount() - 1; id >= 0; id--) flushOwn(uma, uma.zoneAt(id));
+  // All is on the queues now, so an answer inside these callbacks may say so.
+  if (relieving.has(uma)) return;
+  relieving.add(uma);
+  try {
+    relieveAll(uma);
+  } finally {
+    relieving.delete(uma);
+  }
 }
 
 /** The buckets that an answer leaves to an SMR zone: this CPU goes offline. */
@@ -78,7 +98,10 @@ function repairBucket(uma: Uma, slot: number): void {
     // A tagged one waits on the queue: here is no place to wait for readers.
     const tagged = words[bucket + BucketHeader.fields.seq.at] !== 0;
     const always = tagged || !canRun(uma, zone, CallbackBit.zfini);
-    if (putBucket(uma, zone, cpuDomain(uma, uma.cpu.number), slot, false, always)) return;
+    if (putBucket(uma, zone, cpuDomain(uma, uma.cpu.number), slot, false, always)) {
+      relieve(uma, zone);
+      return;
+    }
     drainBucket(uma, slot);
   }
   freeBucket(uma, slot, InternalFlag.BUCKET);
@@ -102,6 +125,10 @@ function repairItem(uma: Uma, slot: number): void {
     kegRelease(uma, keg, slot, 0);
     return;
   }
+  if (state === ItemState.finished) {
+    freeItem(uma, zone, cache, slot);
+    return;
+  }
   if ((features & Feature.items) !== 0) {
     const entry = itemEntry(uma, keg, item);
     if (isLive(uma, entry)) markFree(uma, entry);
@@ -115,7 +142,29 @@ function repairItem(uma: Uma, slot: number): void {
     freeItem(uma, zone, cache, slot);
   } else {
     pushSlot(uma, cache, slot, words[zone + Z.flags.at]! & InternalFlag.BUCKET);
+    // Where zone fini cannot run here it went into the cache although others wait for it.
+    if (isPressed(uma, zone)) {
+      flushOwn(uma, zone);
+      relieve(uma, zone);
+    }
   }
+}
+
+/**
+ * What the dead CPU left in the zone's limit: wait cells, granted units, a queued action. The bit in
+ * its cache is set, in case that it died between clearing it and looking again.
+ */
+function repairLimit(uma: Uma, zone: number, dead: number): void {
+  const { words, cpu, arena } = uma;
+  const limit = zoneLimit(uma, zone);
+  const state = Atomics.load(words, arena.cpuTable + dead * CpuRecord.words);
+  const incarnation = stateIncarnation(state);
+  const lockWord = (dead + 1) | (incarnation << 9);
+  if ((limit | Atomics.load(words, zone + Z.carried.at)) !== 0) {
+    Atomics.or(words, zoneCache(zone, dead) + CacheRecord.fields.freeFeatures.at, Feature.limit);
+  }
+  Atomics.compareExchange(words, zone + Z.maxaction.at, lockWord, 0);
+  if (limit !== 0) recoverLimit(cpu, limit, dead, incarnation);
 }
 
 /**
@@ -128,7 +177,9 @@ function repairCaches(cpu: Cpu, dead: number): void {
   endSections(uma, dead);
   for (let id = uma.zoneCount() - 1; id >= 0; id--) {
     const zone = uma.zoneAt(id);
+    repairLimit(uma, zone, dead);
     moveAndFree(uma, zone, dead, -1, 0, 0, true);
+    relieve(uma, zone);
     Atomics.and(words, zone + Z.openers.at + (dead >> 5), ~(1 << (dead & 31)));
   }
   const { cpuTable, cpus } = cpu.arena;

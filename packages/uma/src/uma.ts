@@ -65,6 +65,12 @@ export class Uma {
   why: number;
   /** Failure injection, for tests (inject.ts). */
   injector: Injector | undefined;
+  /** The reason last counted. */
+  failed: number;
+  /** When a request of this thread that waits gives up (`performance.now()`, ms); Infinity: never. */
+  waitUntil: number;
+  /** Prints warnings: `console.warn` unless replaced. */
+  warn: (text: string) => void;
   private pending: unknown;
 
   private constructor(cpu: Cpu, root: number) {
@@ -81,6 +87,9 @@ export class Uma {
     this.opened = [];
     this.why = FailureReason.pages;
     this.injector = undefined;
+    this.failed = 0;
+    this.waitUntil = Infinity;
+    this.warn = (text) => console.warn(text);
     this.pending = undefined;
     this.operations = createCacheOperations(this);
   }

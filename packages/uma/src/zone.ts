@@ -13,19 +13,24 @@ import {
   lockRegistry,
   unlockRegistry,
 } from '@umbuf/memory';
+import { type AllocResult, allocResult } from './alloc-result.ts';
 import { createZone, findZone } from './create.ts';
 import { defineZone, fingerprint, type ZoneDefinition } from './definition.ts';
 import { ZoneMismatchError } from './errors.ts';
 import { giveBackTo, handHeight } from './hands.ts';
 import { adoptItem } from './item-table.ts';
 import { KegRecord, ZoneRecord } from './layout.ts';
+import { M_NOWAIT, M_WAITOK } from './flags.ts';
+import { allocAsync, type AllocAsyncOptions, type AllocWaitOptions } from './limit/async.ts';
+import type { Maxaction } from './limit/maxaction.ts';
 import { zoneLimit } from './limit/reserve.ts';
-import { setMax, setMaxcache } from './limit/set-max.ts';
+import { setCarried, setMax, setMaxcache } from './limit/set-max.ts';
 import { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts';
 import type { Fields, Struct } from './typed/struct.ts';
 import { typedZone, type TypedZone } from './typed/typed-zone.ts';
 import { setZoneSmr, smrAt } from './smr/open.ts';
 import type { Smr } from './smr/smr.ts';
+import { setWarning } from './limit/warning.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache } from './zone-domain.ts';
 import { readZoneStatistics, type ZoneStatistics } from './zone-statistics.ts';
@@ -43,6 +48,11 @@ export class Zone {
   readonly record: number;
   readonly cache: number;
   readonly keg: number;
+  /** Requests of this thread that wait with `allocAsync`. */
+  asyncWaits = 0;
+  /** This thread's action, and how often it met the limit since the last run (limit/maxaction.ts). */
+  maxaction: Maxaction | undefined = undefined;
+  maxactionPending = 0;
   private readonly allocOne: (cache: number, flags: number, argument: number) => Address;
   private readonly freeOne: (cache: number, item: number, argument: number) => void;
 
@@ -78,6 +88,37 @@ export class Zone {
    */
   free(item: number, argument: number = 0): void {
     this.freeOne(this.cache, item, argument);
+  }
+
+  /**
+   * `alloc` with M_WAITOK that waits for at most `timeoutMs` milliseconds (for ever when absent) and
+   * says why it has no item. The bound holds for all waiting inside, that of callbacks included.
+   * Throws what `alloc` throws.
+   */
+  allocWait(flags: number, options: AllocWaitOptions = {}): AllocResult {
+    const { uma } = this;
+    const { argument = 0, timeoutMs = Infinity } = options;
+    requireTimeout('allocWait', timeoutMs);
+    const outer = uma.waitUntil;
+    uma.waitUntil = Math.min(outer, performance.now() + timeoutMs);
+    try {
+      const item = this.allocOne(this.cache, (flags & ~M_NOWAIT) | M_WAITOK, argument);
+      return allocResult(uma, item);
+    } finally {
+      uma.waitUntil = outer;
+    }
+  }
+
+  /**
+   * Allocates one item without blocking the thread: waits for the zone's limit in the same queue as
+   * the blocking requests, in order of arrival, for at most `timeoutMs` milliseconds. Resolves with
+   * the item or with the reason why there is none; rejects with the signal's reason when aborted,
+   * and with what a callback threw. While it waits it keeps the process alive, and the CPU must not
+   * be released. An item of a promise that nobody awaits any more is the caller's all the same.
+   */
+  allocAsync(options: AllocAsyncOptions = {}): Promise<AllocResult> {
+    requireTimeout('allocAsync', options.timeoutMs ?? Infinity);
+    return allocAsync(this, options);
   }
 
   /**
@@ -138,6 +179,36 @@ export class Zone {
     setMaxcache(this.uma, this.record, items);
   }
 
+  /**
+   * The text that is printed when a request meets the limit, as `[zone: NAME] TEXT`, by whichever
+   * CPU it is, at most once per 300 seconds and while `vm.zone_warnings` is on
+   * (`uma_zone_set_warning`). 1 to 124 bytes of UTF-8, else `ArgumentError`; `TableFullError` without
+   * pages for it.
+   */
+  setWarning(text: string): void {
+    this.enter();
+    setWarning(this.uma, this.record, text);
+  }
+
+  /**
+   * Sets what this thread runs, in a job of its own, when one of its requests met the limit; before
+   * the thread sleeps for the limit it runs at once. At most one run per zone is queued in the whole
+   * arena (`uma_zone_set_maxaction`). Undefined takes it away.
+   */
+  setMaxaction(action: Maxaction | undefined): void {
+    this.maxaction = action;
+  }
+
+  /**
+   * Says that items of this zone, cached ones too, carry an item of `other` each (zinit attached it,
+   * zfini frees it): who waits for `other` then has this zone's caches emptied too, and frees go past
+   * them meanwhile. Once; every thread may say it again. Throws `ArgumentError` for a second other,
+   * for one of another arena, and for a circle.
+   */
+  carries(other: Zone): void {
+    setCarried(this, other);
+  }
+
   /** Whether somebody waits for the limit: more than just "full" (`uma_zone_exhausted`). */
   exhausted(): boolean {
     const limit = zoneLimit(this.uma, this.record);
@@ -186,6 +257,10 @@ export class Zone {
   statistics(): ZoneStatistics {
     return readZoneStatistics(this.uma, this.record);
   }
+}
+
+function requireTimeout(name: string, timeoutMs: number): void {
+  if (!(timeoutMs >= 0)) throw new ArgumentError(`${name}: timeoutMs ${timeoutMs} is below 0`);
 }
 
 function checkRange(name: string, items: ArrayLike<number>, from: number, count: number): void {

@@ -10,6 +10,7 @@
  */
 
 import {
+  ArgumentError,
   lockMutex,
   lockRegistry,
   LIMIT_MAX,
@@ -31,10 +32,13 @@ import { ZoneFlag } from '../flags.ts';
 import { giveBackTo, handHeight } from '../hands.ts';
 import { FailureSite, injected } from '../inject.ts';
 import { kegDomain } from '../keg.ts';
-import { CacheRecord, UmaRoot, ZoneRecord } from '../layout.ts';
+import { CacheRecord, UmaRoot, ZoneRecord, ZONES_MAX } from '../layout.ts';
 import { reclaim } from '../reclaim.ts';
 import type { Uma } from '../uma.ts';
+import type { Zone } from '../zone.ts';
 import { zoneCache } from '../zone-domain.ts';
+import { recallCached } from './flush.ts';
+import { isPressed } from './pressure.ts';
 import { zoneLimit } from './reserve.ts';
 
 const Z = ZoneRecord.fields;
@@ -50,6 +54,9 @@ export function setMax(uma: Uma, zone: number, max: number): void {
   if (limit === 0) createLimit(uma, zone, max);
   else changeLimit(uma, zone, limit, max);
   setMaxcache(uma, zone, max);
+  // More is out than is allowed: what comes back shall not be cached. What is in the way of asking a
+  // CPU now costs no more than that its cache goes on for a while.
+  if (isPressed(uma, zone)) recallCached(uma, zone);
 }
 
 function changeLimit(uma: Uma, zone: number, limit: number, max: number): void {
@@ -90,6 +97,21 @@ function writeSizes(uma: Uma, zone: number, bucketSize: number, bucketMax: numbe
   Atomics.store(words, zone + Z.bucketSizeMin.at, sizes.bucketSizeMin);
   if (!raises) Atomics.store(words, zone + Z.bucketSizeMax.at, sizes.bucketSizeMax);
   Atomics.store(words, zone + Z.bucketMax.at, bucketMax);
+}
+
+/** See Zone.carries. */
+export function setCarried(zone: Zone, other: Zone): void {
+  const { words } = zone.uma;
+  const refuse = (): never => {
+    throw new ArgumentError(`zone ${zone.name} cannot carry items of ${other.name}`);
+  };
+  if (other.uma !== zone.uma) refuse();
+  // Ends: no circle is ever made, but for two CPUs that make its halves at the same time.
+  for (let at = other.record, hops = 0; at !== 0; at = Atomics.load(words, at + Z.carried.at)) {
+    if (at === zone.record || ++hops > ZONES_MAX) refuse();
+  }
+  const known = Atomics.compareExchange(words, zone.record + Z.carried.at, 0, other.record);
+  if (known !== 0 && known !== other.record) refuse();
 }
 
 /** Whether any CPU ever allocated from the zone: a look for the sake of cost, not a decision. */

@@ -25,8 +25,9 @@ import {
   ItemState,
   ZoneRecord,
 } from '../layout.ts';
+import { bypassesCache } from '../limit/pressure.ts';
 import type { Uma } from '../uma.ts';
-import { mayRun, runDtor } from '../zone-callbacks.ts';
+import { canRun, mayRun, runDtor } from '../zone-callbacks.ts';
 import { cpuDomain, putBucket } from '../zone-domain.ts';
 import { smrAdvance, smrAdvanceNow, smrWait } from './poll.ts';
 
@@ -46,6 +47,11 @@ const Z = ZoneRecord.fields;
  */
 export function pushVisible(uma: Uma, cache: number, slot: number): void {
   const { words, longs } = uma;
+  // Others wait for the zone's limit: one wait for readers each, as where there is no bucket.
+  if (bypassesCache(uma, cache) && canRun(uma, words[cache + C.zone.at]!, CallbackBit.zfini)) {
+    freeVisible(uma, words[cache + C.zone.at]!, cache, slot);
+    return;
+  }
   // Ends: each pass pushes, gives up, or loaded an empty bucket, which only callbacks can fill.
   for (;;) {
     // straight

@@ -25,7 +25,9 @@ export type FailureName =
   | 'zinit'
   | 'ctor'
   | 'import'
-  | 'busy';
+  | 'busy'
+  | 'timeout'
+  | 'tableFull';
 
 /** Word offset in `EventRecord` of the reason's counter. */
 export const FailureReason: Readonly<Record<FailureName, number>> = {
@@ -38,11 +40,14 @@ export const FailureReason: Readonly<Record<FailureName, number>> = {
   ctor: E.ctor.at,
   import: E.import.at,
   busy: E.busy.at,
+  timeout: E.timeout.at,
+  tableFull: E.tableFull.at,
 };
 
-/** Counts a failed allocation of the zone whose cache on this CPU is `cache`. */
+/** Counts a failed allocation of the zone whose cache on this CPU is `cache`; see `uma.failed`. */
 export function countFailure(uma: Uma, cache: number, reason: number): void {
   const { words, longs } = uma;
+  uma.failed = reason;
   const total = (cache + FAILS) >> 1;
   const own = (zoneEvents(words, words[cache + ZONE]!, uma.cpu.number) + reason) >> 1;
   // straight: a reader may see one without the other for a moment, a death leaves both or none
