@@ -58,28 +58,38 @@ const ENOMEM = 12;
 export function openZones(uma: Uma, view: ZoneView): MbufZones {
   const mbufDefinition = defineMbufZone(view);
   const cluster = uma.open(defineClusterZone('mbuf_cluster', MCLBYTES));
+  const packet = uma.open(definePacketZone(view, mbufDefinition, cluster));
+  // Who sleeps for clusters gets those of cached packets, and freed packets give theirs to him. The
+  // kernel drains the packet zone at each such free instead (mb_dtor_pack, defect D13).
+  packet.carries(cluster);
   return {
     mbuf: uma.open(mbufDefinition),
     cluster,
-    packet: uma.open(definePacketZone(view, mbufDefinition, cluster)),
+    packet,
     jumboPage: uma.open(defineClusterZone('mbuf_jumbo_page', MJUMPAGESIZE)),
     jumbo9: uma.open(defineClusterZone('mbuf_jumbo_9k', MJUM9BYTES)),
     jumbo16: uma.open(defineClusterZone('mbuf_jumbo_16k', MJUM16BYTES)),
   };
 }
 
-/** Sets the zones' limits (kern.ipc.nmb*); 0 is none. Packets are outside nmbufs, bounded by nmbclusters. */
+/**
+ * Sets the zones' limits (kern.ipc.nmb*) with their warnings; 0 is none. Packets are outside nmbufs,
+ * bounded by nmbclusters.
+ */
 export function applyLimits(zones: MbufZones, limits: Required<ZoneLimits>): void {
   const pairs = [
-    [zones.mbuf, limits.nmbufs],
-    [zones.cluster, limits.nmbclusters],
-    [zones.jumboPage, limits.nmbjumbop],
-    [zones.jumbo9, limits.nmbjumbo9],
-    [zones.jumbo16, limits.nmbjumbo16],
+    [zones.mbuf, 'nmbufs'],
+    [zones.cluster, 'nmbclusters'],
+    [zones.jumboPage, 'nmbjumbop'],
+    [zones.jumbo9, 'nmbjumbo9'],
+    [zones.jumbo16, 'nmbjumbo16'],
   ] as const;
-  for (const [zone, limit] of pairs) {
+  for (const [zone, name] of pairs) {
+    const limit = limits[name];
     // Every CPU attaches: a limit that a zone has already may have been changed since.
-    if (limit !== 0 && zone.getMax() === 0) zone.setMax(limit);
+    if (limit === 0 || zone.getMax() !== 0) continue;
+    zone.setWarning(`kern.ipc.${name} limit reached`);
+    zone.setMax(limit);
   }
 }
 

@@ -39,6 +39,32 @@ test('clusters end at nmbclusters, in packets and by themselves; mbufs at nmbufs
   expect(fsck(uma).violations).toEqual([]);
 });
 
+test('a limit that is met is warned of, and who sleeps for a cluster gets that of a freed packet', async () => {
+  const uma = attachUma();
+  const printed: string[] = [];
+  uma.warn = (text) => printed.push(text);
+  const mbufs = Mbufs.attach(uma, { limits: { nmbclusters: 8 } });
+  const packets = Array.from({ length: 8 }, () => mbufs.getcl(M_NOWAIT, 1, 0));
+  expect(packets).not.toContain(NULL);
+  mbufs.free(packets.pop()!);
+  expect(mbufs.zones.packet.statistics()).toMatchObject({ live: 7 });
+  // The cached packet's cluster is had at once, the next when a packet is freed.
+  const first = await mbufs.zones.cluster.allocAsync();
+  expect(first.failure).toBeUndefined();
+  const waiting = mbufs.zones.cluster.allocAsync();
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  expect(mbufs.zones.cluster.exhausted()).toBe(true);
+  mbufs.free(packets.pop()!);
+  const second = await waiting;
+  expect(second.failure).toBeUndefined();
+  expect(printed).toEqual(['[zone: mbuf_cluster] kern.ipc.nmbclusters limit reached']);
+  expect(mbufs.getcl(M_NOWAIT, 1, 0)).toBe(NULL);
+  mbufs.zones.cluster.free(first.item);
+  mbufs.zones.cluster.free(second.item);
+  for (const m of packets) mbufs.free(m);
+  expect(fsck(uma).violations).toEqual([]);
+});
+
 test('a limit that was changed since stays when the next CPU attaches', () => {
   const uma = attachUma();
   const mbufs = Mbufs.attach(uma, { limits: { nmbclusters: 10 } });

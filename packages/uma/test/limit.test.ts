@@ -186,9 +186,39 @@ test('a limit below what is outside lets nothing out until enough has come back'
   expect(zone!.limitStatistics().items).toBe(30);
   expect(zone!.alloc(M_NOWAIT)).toBe(0);
   expectClean(zone!.uma);
-  freeAll(zone!, items);
-  expect(allocUntilNull(zone!).length).toBeGreaterThanOrEqual(10);
+  freeAll(zone!, items.splice(0, 20));
+  expect(zone!.statistics()).toMatchObject({ cached: 0, queued: 0 });
+  expect(zone!.alloc(M_NOWAIT)).toBe(0);
+  freeAll(zone!, items.splice(0, 3));
+  expect(allocUntilNull(zone!)).toHaveLength(3);
   expectClean(zone!.uma);
+  // From here on frees are cached again.
+  freeAll(zone!, items.splice(0, 2));
+  expect(zone!.statistics().cached).toBe(2);
+  expectClean(zone!.uma);
+});
+
+test('what idle CPUs have cached is found before a request fails at the limit', () => {
+  const [one, two, three] = zones(3);
+  one!.setMax(120); // buckets of 10
+  freeAll(two!, allocAll(two!, 10));
+  freeAll(three!, allocAll(three!, 10));
+  leave(two!.uma);
+  leave(three!.uma);
+  expect(allocUntilNull(one!)).toHaveLength(120);
+  expectClean(one!.uma);
+});
+
+test('what running CPUs have cached is not found by a request that may not wait', () => {
+  const [one, two] = zones(2);
+  one!.setMax(80);
+  freeAll(two!, allocAll(two!, 10));
+  const cached = two!.statistics().cached;
+  expect(cached).toBeGreaterThan(0);
+  expect(allocUntilNull(one!)).toHaveLength(80 - cached);
+  leave(two!.uma);
+  expect(allocUntilNull(one!)).toHaveLength(cached);
+  expectClean(one!.uma);
 });
 
 test('a raised limit lets more out, a lowered one is no barrier for what is out', () => {
