@@ -99,6 +99,8 @@ function defineMbufZone(view: ZoneView): ZoneDefinition {
     size: view.msize,
     align: view.msize - 1,
     flags: ZoneFlag.CONTIG | ZoneFlag.MAXBUCKET,
+    // An mbuf ends where the next begins: MSIZE is a promise.
+    redzone: 0,
   });
 }
 

@@ -29,6 +29,7 @@ import {
   ZoneRecord,
   ZONES_MAX,
 } from './layout.ts';
+import { redzoneBytes } from './redzone.ts';
 import { attachSmr, smrOfDefinition } from './smr/create.ts';
 import { TABLE_ZONE_BYTES, type Uma } from './uma.ts';
 
@@ -125,9 +126,10 @@ function writeKeg(uma: Uma, keg: number, zone: number, parts: KegParts): void {
   if (invariants && own === 0 && (flags & untouched) === 0 && (callbacks & itemCallbacks) === 0) {
     flags |= InternalFlag.TRASH;
   }
+  const redzone = redzoneBytes(arena.level, size, parts.flags, definition.redzone);
   const layout = kegLayout({
     name,
-    size,
+    size: size + redzone,
     alignMask: align,
     flags: parts.flags,
     cpus: arena.cpus,
@@ -138,6 +140,7 @@ function writeKeg(uma: Uma, keg: number, zone: number, parts: KegParts): void {
   if (layout.lookup !== 'page-mask') flags |= InternalFlag.VTOSLAB;
   words[keg + K.zone.at] = zone;
   words[keg + K.size.at] = size;
+  words[keg + K.redzone.at] = redzone;
   words[keg + K.rsize.at] = layout.rsize;
   words[keg + K.ipers.at] = layout.ipers;
   words[keg + K.ppera.at] = layout.ppera;
@@ -171,6 +174,7 @@ function writeZone(uma: Uma, zone: number, parts: ZoneParts): void {
   if (words[keg + K.tableZone.at] !== 0) features |= Feature.items;
   if ((parts.flags & InternalFlag.TRASH) !== 0) features |= Feature.trash;
   const flags = parts.flags | ((features & ~Feature.items) !== 0 ? InternalFlag.CTORDTOR : 0);
+  if (words[keg + K.redzone.at] !== 0) features |= Feature.redzone;
   const sizes = initialBucketSizes(flags, definition.size);
   words[zone + Z.id.at] = id;
   words[zone + Z.keg.at] = keg;

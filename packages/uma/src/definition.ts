@@ -36,6 +36,12 @@ export interface ZoneDefinition {
    * that name; zones may share one. With `ZoneFlag.SMR` alone the zone has one of its own name.
    */
   readonly smr?: string;
+  /**
+   * Bytes behind each item, 0 to 256, that at level `invariants` nobody may write: an item that is
+   * freed with other bytes there is a `RedzoneError`. 8 when absent, for items below 2048 bytes (0
+   * for larger ones). It makes the items larger, at that level only.
+   */
+  readonly redzone?: number;
   /** Makes this a secondary zone: own caches, counters and callbacks on the primary's keg. */
   readonly primary?: ZoneDefinition;
   /** Runs at every allocation. Non-zero fails it: the item goes back and the caller gets NULL. */
@@ -71,6 +77,7 @@ export function defineZone(definition: ZoneDefinition): ZoneDefinition {
     requireInteger('size', size, 1, 8 << 20);
     requireInteger('align', align, 0, 4095);
     requireInteger('version', definition.version ?? 0, 0, 2 ** 31 - 1);
+    requireInteger('redzone', definition.redzone ?? 0, 0, 256);
   } catch (error) {
     if (error instanceof ArgumentError) fail(error.message);
     throw error;
@@ -93,6 +100,7 @@ export function defineZone(definition: ZoneDefinition): ZoneDefinition {
     if (definition.holders === true && primary.holders !== true) {
       fail('holders belongs to the primary, which has the keg');
     }
+    if (definition.redzone !== undefined) fail('redzone belongs to the primary, which has the keg');
     if (size !== primary.size) fail(`size ${size} is not the primary's ${primary.size}`);
   }
   return Object.freeze(definition);
@@ -119,6 +127,7 @@ export function fingerprint(definition: ZoneDefinition): number {
     definition.primary?.name ?? '',
     definition.holders ?? false,
     definition.smr ?? '',
+    definition.redzone ?? -1,
   ]);
   let hash = 0x811c9dc5;
   for (const byte of encodeName(data)) hash = Math.imul(hash ^ byte, 0x01000193);

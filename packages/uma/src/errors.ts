@@ -30,6 +30,16 @@ export class WrongZoneError extends FreeError {
   override name = 'WrongZoneError';
 }
 
+/** The address lies outside the arena, or in no slab at all. */
+export class WildFreeError extends WrongZoneError {
+  override name = 'WildFreeError';
+}
+
+/** The bytes behind the item were written: its holder wrote past its end. The item stays live. */
+export class RedzoneError extends FreeError {
+  override name = 'RedzoneError';
+}
+
 /** The address is inside a slab of the zone but is no item's start. */
 export class UnalignedFreeError extends FreeError {
   override name = 'UnalignedFreeError';

@@ -17,7 +17,7 @@ import {
   slabOfPage,
   unlockMutex,
 } from '@umbuf/memory';
-import { TRASH_WORD } from './debug.ts';
+import { isSampled, TRASH_WORD } from './debug.ts';
 import { InternalFlag } from './flags.ts';
 import { type Census, checkPageTotal, checkParts, countPart } from './fsck-census.ts';
 import { isLive } from './item-table.ts';
@@ -34,6 +34,7 @@ import {
   ZoneRecord,
 } from './layout.ts';
 import { checkZoneLimit } from './limit/check.ts';
+import { damagedBytes } from './redzone.ts';
 import { smrViolations } from './smr/check.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache, zoneDomain } from './zone-domain.ts';
@@ -231,7 +232,6 @@ function countBucket(
     return;
   }
   const trash = !visible && (words[zone + ZoneRecord.fields.features.at]! & Feature.trash) !== 0;
-  const size = words[zone + ZoneRecord.fields.size.at]!;
   for (let index = 0; index < count; index++) {
     const item = words[bucket + BucketHeader.words + index]!;
     const elsewhere = census.cached.get(item);
@@ -246,12 +246,13 @@ function countBucket(
       continue;
     }
     census.cached.set(item, where);
-    if (trash) checkTrash(uma, item, size, where, census);
+    if (trash) checkTrash(uma, keg, item, where, census);
   }
 }
 
-function checkTrash(uma: Uma, item: number, size: number, where: string, census: Census): void {
-  const end = (item >> 2) + ((size >> 3) << 1);
+function checkTrash(uma: Uma, keg: number, item: number, where: string, census: Census): void {
+  if (!isSampled(uma, keg, item)) return;
+  const end = (item >> 2) + ((uma.words[keg + K.size.at]! >> 3) << 1);
   for (let word = item >> 2; word < end; word++) {
     if (uma.words[word] !== TRASH_WORD) {
       census.violations.push(
@@ -359,7 +360,11 @@ function checkSlab(
     const item = data + index * rsize;
     const isFree = ((words[slab + SlabHeader.words + (index >> 5)]! >>> (index & 31)) & 1) === 1;
     if (isFree) bits++;
-    if (isFree && trash) checkTrash(uma, item, words[keg + K.size.at]!, where, census);
+    if (isFree && trash) checkTrash(uma, keg, item, where, census);
+    const damaged = damagedBytes(uma, keg, item);
+    if (damaged > 0) {
+      census.violations.push(`12: ${where}: ${damaged} bytes written behind item ${item}`);
+    }
     if (census.cached.has(item)) census.placed.add(item);
     if (isFree && census.cached.has(item)) {
       census.violations.push(`3: ${where}: item ${item} is free and in ${census.cached.get(item)}`);

@@ -77,8 +77,9 @@ export {
 } from './statistics/vmstat.ts';
 export { encodeZoneStats } from './statistics/zone-stats.ts';
 export { sysctlName } from './statistics/zone-sysctl.ts';
+export { REDZONE_BYTE, REDZONE_BYTES, REDZONE_ITEM_MAX } from './redzone.ts';
 export * from './typed/index.ts';
-export { Uma, umaOf } from './uma.ts';
+export { Uma, umaOf, type UmaOptions } from './uma.ts';
 export * from './working-set.ts';
 export { itemsPerSlab, Zone } from './zone.ts';
 export { zoneCache, zoneDomain } from './zone-domain.ts';

@@ -16,7 +16,7 @@ import {
   PageEntry,
   slabOfPage,
 } from '@umbuf/memory';
-import { DoubleFreeError, UnalignedFreeError, WrongZoneError } from './errors.ts';
+import { DoubleFreeError, UnalignedFreeError, WildFreeError, WrongZoneError } from './errors.ts';
 import { slabOfItem } from './keg.ts';
 import { ItemEntry, KegRecord, SlabHeader, ZoneRecord } from './layout.ts';
 import type { Uma } from './uma.ts';
@@ -149,24 +149,42 @@ export function checkedEntry(uma: Uma, zone: number, item: unknown): number {
   const { words, arena } = uma;
   const address = item as number;
   if (!Number.isInteger(address) || address < 0 || address >= arena.pages << PAGE_SHIFT) {
-    throw new WrongZoneError(`${where(uma, zone)}: ${String(item)} is no address of the arena`);
-  }
-  const keg = words[zone + ZoneRecord.fields.keg.at]!;
-  if (kegOfPage(arena, address) !== keg << 2) {
-    throw new WrongZoneError(`${where(uma, zone)}: item ${address} did not belong to the zone`);
-  }
-  if (!startsItem(uma, keg, address)) {
-    const rsize = words[keg + KegRecord.fields.rsize.at]!;
-    throw new UnalignedFreeError(
-      `${where(uma, zone)}: unaligned free of ${address} (item size ${rsize})`,
+    throw new WildFreeError(
+      `${where(uma, zone)}: wild free of ${String(item)}: no address of the arena`,
     );
   }
+  const keg = words[zone + ZoneRecord.fields.keg.at]!;
+  const found = kegOfPage(arena, address) >> 2;
+  if (found !== keg) throw foreignItem(uma, zone, address, found);
+  if (!startsItem(uma, keg, address)) throw misplaced(uma, zone, keg, address);
   const entry = itemEntry(uma, keg, address);
   // No table: the slab is being destroyed, so the item was free.
   if (entry === 0 || !isLive(uma, entry)) {
     throw new DoubleFreeError(`${where(uma, zone)}: duplicate free of ${address}`);
   }
   return entry;
+}
+
+/** The error for an address in a page of keg `found` (0: of none) that was freed to `zone`. */
+function foreignItem(uma: Uma, zone: number, address: number, found: number): WrongZoneError {
+  const what = where(uma, zone);
+  if (found === 0) return new WildFreeError(`${what}: wild free of ${address}: in no slab`);
+  const owner = uma.zoneName(uma.words[found + KegRecord.fields.zone.at]!);
+  return new WrongZoneError(`${what}: item ${address} did not belong to the zone, but to ${owner}`);
+}
+
+/** The error for an address in a page of the zone's keg at which no item begins. */
+function misplaced(uma: Uma, zone: number, keg: number, address: number): UnalignedFreeError {
+  const { words, arena } = uma;
+  const offset = address - words[(slabOfPage(arena, address) >> 2) + DATA]!;
+  const rsize = words[keg + KegRecord.fields.rsize.at]!;
+  const behind = offset >= words[keg + KegRecord.fields.ipers.at]! * rsize;
+  return new UnalignedFreeError(
+    `${where(uma, zone)}: ` +
+      (behind
+        ? `invalid free of ${address}: no item of its slab is there`
+        : `unaligned free of ${address} (item size ${rsize})`),
+  );
 }
 
 /** The entry of any address, by the same reads; 0 when no item of the zone's keg begins there. */

@@ -13,7 +13,7 @@ import {
   reserveSlot,
 } from '@umbuf/memory';
 import { checkDeferred, putItem } from './cache-slow.ts';
-import { trashFill, trashVerify } from './debug.ts';
+import { countSample, redzoneVerify, trashFill, trashVerify } from './debug.ts';
 import { DoubleFreeError } from './errors.ts';
 import { M_WAITOK, M_ZERO } from './flags.ts';
 import { fail, giveBack, undo } from './hands.ts';
@@ -30,6 +30,7 @@ import {
   ZoneRecord,
 } from './layout.ts';
 import { M_LATER, releaseRest, reserveForItem, zoneLimit } from './limit/reserve.ts';
+import { checkRedzone } from './redzone.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { waitForPages } from './wait.ts';
@@ -115,7 +116,11 @@ function construct(
   const zone = words[slot + 2]!;
   const item = words[slot + 1]!;
   const features = words[cache + C.features.at]!;
-  if ((features & Feature.trash) !== 0) trashVerify(uma, zone, item, words[zone + Z.size.at]!);
+  if ((features & Feature.trash) !== 0) {
+    countSample(uma, zone, item);
+    trashVerify(uma, zone, item);
+  }
+  if ((features & Feature.redzone) !== 0) redzoneVerify(uma, zone, item);
   if ((features & Feature.ctor) !== 0) {
     words[slot + 3] = ItemState.unfinished;
     if (injected(uma, FailureSite.ctor) || runCtor(uma, zone, item, argument, flags)) return false;
@@ -126,7 +131,9 @@ function construct(
     if (!markLive(uma, entry)) {
       // Somebody has it: it must not go back into a cache.
       words[slot] = HandKind.none;
-      throw new Panic(`Duplicate alloc of ${item} from zone ${uma.zoneName(zone)}`);
+      throw new Panic(
+        `Duplicate alloc of ${item} from zone ${uma.zoneName(zone)}, CPU ${uma.cpu.number}`,
+      );
     }
   }
   return true;
@@ -159,6 +166,7 @@ export function freeWithFeatures(
   }
   checkDeferred(cpu);
   const entry = (features & Feature.items) !== 0 ? checkedEntry(uma, zone, item) : 0;
+  if ((features & Feature.redzone) !== 0) checkRedzone(uma, zone, item);
   const slot = reserveSlot(cpu);
   // straight
   words[slot + 1] = item;
@@ -175,7 +183,10 @@ export function freeWithFeatures(
   }
   if (!smr) {
     if ((features & Feature.dtor) !== 0) runDtor(uma, zone, item, argument);
-    if ((features & Feature.trash) !== 0) trashFill(uma, item, words[zone + Z.size.at]!);
+    if ((features & Feature.trash) !== 0) {
+      countSample(uma, zone, item);
+      trashFill(uma, words[zone + Z.keg.at]!, item);
+    }
     words[slot + 3] = ItemState.whole;
   }
   putItem(uma, cache, slot);

@@ -262,7 +262,7 @@ export function kegRelease(
   let count = bucket === 0 ? 1 : words[bucket + COUNT]!;
   for (; count > keep; count--) {
     const item = bucket === 0 ? words[slot + 1]! : words[bucket + ITEMS + count - 1]!;
-    if (trash) trashFill(uma, item, words[keg + K.size.at]!);
+    if (trash) trashFill(uma, keg, item);
     const slab = slabOfItem(uma, keg, item);
     const record = kegDomain(keg, words[slab + DOMAIN]!);
     if (record !== locked) {

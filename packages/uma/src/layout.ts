@@ -28,12 +28,17 @@ export const UmaRoot = {
     bucketDisable: { at: 1, type: 'i32', kind: 'hint', what: 'pages are short: no new buckets' },
     limitedZones: { at: 4, type: 'i32', kind: 'atomic', what: 'zones that have a limit' },
     warningsOff: { at: 5, type: 'i32', kind: 'atomic', what: '1: vm.zone_warnings is 0' },
-    trashed: { at: 2, type: 'i64', kind: 'statistic', what: 'spare' },
     smrs: {
       at: 20,
       type: 'i32',
       kind: 'atomic',
       what: 'word index of the SMR made last, 0 = none; the others follow by their links',
+    },
+    divisor: {
+      at: 24,
+      type: 'i32',
+      kind: 'owned',
+      what: 'vm.debug.divisor: 0 no item, 1 all, N every Nth is trashed and verified',
     },
     zones: {
       at: 32,
@@ -347,6 +352,12 @@ export const KegRecord = {
       what: 'keg init calls that succeeded (any CPU, atomic add)',
     },
     finis: { at: 16, type: 'i64', kind: 'statistic', what: 'keg fini calls (any CPU, atomic add)' },
+    redzone: {
+      at: 40,
+      type: 'i32',
+      kind: 'owned',
+      what: 'bytes behind each item that nobody may write',
+    },
   },
 } as const;
 
@@ -435,6 +446,7 @@ export const Feature = {
   items: 8,
   trash: 16,
   smr: 32,
+  redzone: 1024,
 } as const;
 
 /** Bits of `callbacks`. */

@@ -137,7 +137,7 @@ function repairItem(uma: Uma, slot: number): void {
     pushVisible(uma, cache, slot);
     return;
   }
-  if ((features & Feature.trash) !== 0) trashFill(uma, item, words[zone + Z.size.at]!);
+  if ((features & Feature.trash) !== 0) trashFill(uma, keg, item);
   if (state === ItemState.unfinished && canRun(uma, zone, CallbackBit.zfini)) {
     freeItem(uma, zone, cache, slot);
   } else {

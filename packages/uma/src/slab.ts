@@ -21,7 +21,7 @@ import {
   unlockMutex,
   unmapPages,
 } from '@umbuf/memory';
-import { trashFill, trashVerify } from './debug.ts';
+import { redzoneVerify, trashFill, trashVerify } from './debug.ts';
 import { InternalFlag } from './flags.ts';
 import { giveBack } from './hands.ts';
 import { FailureSite, injected } from './inject.ts';
@@ -38,6 +38,7 @@ import {
   SlabHeader,
   ZoneRecord,
 } from './layout.ts';
+import { fillRedzone } from './redzone.ts';
 import { FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { mayRun, runFini, runInit } from './zone-callbacks.ts';
@@ -180,13 +181,15 @@ function initItems(uma: Uma, keg: number, slot: number, flags: number): boolean 
   const data = words[words[slot + 1]! + S.data.at]!;
   const hasInit = (words[zone + ZoneRecord.fields.callbacks.at]! & CallbackBit.init) !== 0;
   const trash = (words[keg + K.flags.at]! & InternalFlag.TRASH) !== 0;
-  if (hasInit || trash) {
+  const redzone = words[keg + K.redzone.at] !== 0;
+  if (hasInit || trash || redzone) {
     for (let index = 0; index < ipers; index++) {
       const item = data + index * rsize;
       if (hasInit && (injected(uma, SITE.init) || runInit(uma, zone, 'init', item, flags))) {
         return false;
       }
-      if (trash) trashFill(uma, item, words[keg + K.size.at]!);
+      if (trash) trashFill(uma, keg, item);
+      if (redzone) fillRedzone(uma, keg, item);
       // straight: the atomic first, which is a point of death before its effect
       Atomics.add(longs, inits, 1n);
       words[slot + 3] = index + 1;
@@ -326,7 +329,9 @@ function finiItems(uma: Uma, keg: number, slot: number): void {
   const finis = (keg + K.finis.at) >> 1;
   const seen = words[slot + 3]!;
   // A repair in a thread without the zone gives the pages back all the same, and counts it.
-  if (trash || (hasFini && mayRun(uma, zone, CallbackBit.fini))) {
+  const redzone = words[keg + K.redzone.at] !== 0;
+  const fini = hasFini && mayRun(uma, zone, CallbackBit.fini);
+  if (trash || redzone || fini) {
     const rsize = words[keg + K.rsize.at]!;
     const data = words[slab + S.data.at]!;
     for (let index = seen - 1; index >= 0; index--) {
@@ -335,8 +340,8 @@ function finiItems(uma: Uma, keg: number, slot: number): void {
       words[slot + 3] = index;
       // end
       const item = data + index * rsize;
-      if (trash) verifyFree(uma, zone, item, words[keg + K.size.at]!);
-      if (hasFini) runFini(uma, keg, item);
+      if (trash || redzone) verifyFree(uma, zone, item, trash);
+      if (fini) runFini(uma, keg, item);
     }
     return;
   }
@@ -347,10 +352,11 @@ function finiItems(uma: Uma, keg: number, slot: number): void {
   // end
 }
 
-/** `trashVerify` for an item that is going away: a Panic is kept for the end of the operation. */
-function verifyFree(uma: Uma, zone: number, item: number, size: number): void {
+/** The debug checks for an item that is going away: a Panic is kept for the end of the operation. */
+function verifyFree(uma: Uma, zone: number, item: number, trash: boolean): void {
   try {
-    trashVerify(uma, zone, item, size);
+    redzoneVerify(uma, zone, item);
+    if (trash) trashVerify(uma, zone, item);
   } catch (error) {
     uma.keepError(error);
   }

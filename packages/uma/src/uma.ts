@@ -10,11 +10,13 @@
 import {
   type Address,
   type Arena,
+  ArgumentError,
   type Cpu,
   DebugLevel,
   enterCpu,
   type Kernels,
   lockRegistry,
+  requireInteger,
   Root,
   STATIC_NEXT,
   staticSpace,
@@ -41,6 +43,15 @@ const R = UmaRoot.fields;
 
 /** Sizes of the internal zones of item tables, bytes; a keg takes the first that fits. */
 export const TABLE_ZONE_BYTES: readonly number[] = [256, 1024, 4096, 8192];
+
+/** Tunables of an arena, set by the first thread that attaches UMA to it. */
+export interface UmaOptions {
+  /**
+   * `vm.debug.divisor`: at level `invariants` only every Nth item is filled with trash and verified; 0 is
+   * none, 1 (when absent) all. Live bits and redzones are checked for all.
+   */
+  readonly divisor?: number;
+}
 
 const attached = new WeakMap<Cpu, Uma>();
 
@@ -96,17 +107,24 @@ export class Uma {
 
   /**
    * UMA as `cpu` sees it; the same object for the same Cpu. Throws `TableFullError` when the arena
-   * has no pages for the root record and the internal zones.
+   * has no pages for the root record and the internal zones, `ArgumentError` for bad options, and for
+   * options that are not those with which the arena's first thread attached.
    */
-  static attach(cpu: Cpu): Uma {
+  static attach(cpu: Cpu, options: UmaOptions = {}): Uma {
     const known = attached.get(cpu);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      checkOptions(known.words, known.root, options);
+      return known;
+    }
+    requireInteger('divisor', options.divisor ?? 1, 0, 2 ** 31 - 1);
     if (cpu.words[cpu.entered] === 0) enterCpu(cpu);
     lockRegistry(cpu);
     const height = handHeight(cpu);
     let uma: Uma;
     try {
-      uma = new Uma(cpu, rootRecord(cpu) >> 2);
+      const root = rootRecord(cpu, options) >> 2;
+      checkOptions(cpu.words, root, options);
+      uma = new Uma(cpu, root);
       bootstrap(uma);
     } finally {
       // A busy page pool leaves a void slot behind, and the lock's must be the top one.
@@ -188,18 +206,27 @@ export class Uma {
   }
 }
 
+/** The divisor never changes: whoever fills an item and whoever verifies it must agree. */
+function checkOptions(words: Int32Array, root: number, options: UmaOptions): void {
+  const { divisor } = options;
+  const known = words[root + R.divisor.at]!;
+  if (divisor === undefined || divisor === known) return;
+  throw new ArgumentError(`Uma.attach: divisor ${divisor}, but the arena's is ${known}`);
+}
+
 /** Uma of a Cpu for memory's hooks, which know only the Cpu. */
 export function umaOf(cpu: Cpu): Uma {
   return attached.get(cpu) ?? Uma.attach(cpu);
 }
 
 /** Address of the root record, made when absent. Under the registry lock. */
-function rootRecord(cpu: Cpu): Address {
+function rootRecord(cpu: Cpu, options: UmaOptions): Address {
   const { words } = cpu;
   const known = Atomics.load(words, Root.uma);
   if (known !== 0) return known as Address;
   const root = staticSpace(cpu, UmaRoot.words * 4);
   if (root === 0) throw new TableFullError('Uma.attach: no pages for the root record');
+  words[(root >> 2) + R.divisor.at] = options.divisor ?? 1;
   // straight
   Atomics.store(words, Root.uma, root);
   words[STATIC_NEXT] = root + UmaRoot.words * 4;

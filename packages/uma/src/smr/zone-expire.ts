@@ -53,7 +53,7 @@ function finish(uma: Uma, slot: number, dtor: boolean): void {
   const bucket = words[slot + 1]!;
   const zone = words[slot + 2]!;
   const count = words[bucket + COUNT]!;
-  const size = words[zone + Z.size.at]!;
+  const keg = words[zone + Z.keg.at]!;
   const trash = (words[zone + Z.features.at]! & Feature.trash) !== 0;
   if (dtor || trash) {
     for (let index = words[slot + 3]! >> 1; index < count; index++) {
@@ -62,7 +62,7 @@ function finish(uma: Uma, slot: number, dtor: boolean): void {
         words[slot + 3] = 2 * index + 1;
         runDtor(uma, zone, item, 0);
       }
-      if (trash) trashFill(uma, item, size);
+      if (trash) trashFill(uma, keg, item);
       words[slot + 3] = 2 * index + 2;
     }
   }
@@ -106,7 +106,7 @@ export function repairExpiring(uma: Uma, slot: number): void {
 function releaseBroken(uma: Uma, zone: number, slot: number): void {
   const { words } = uma;
   if ((words[zone + Z.features.at]! & Feature.trash) !== 0) {
-    trashFill(uma, words[slot + 1]!, words[zone + Z.size.at]!);
+    trashFill(uma, words[zone + Z.keg.at]!, words[slot + 1]!);
   }
   if ((words[zone + Z.callbacks.at]! & CallbackBit.zfini) !== 0) {
     runZfini(uma, zone, words[slot + 1]!);

@@ -120,7 +120,7 @@ function freeVisible(uma: Uma, zone: number, cache: number, slot: number): void 
     runDtor(uma, zone, item, 0);
   }
   if ((words[zone + Z.features.at]! & Feature.trash) !== 0) {
-    trashFill(uma, item, words[zone + Z.size.at]!);
+    trashFill(uma, words[zone + Z.keg.at]!, item);
   }
   words[slot + 3] = ItemState.whole;
   freeItem(uma, zone, cache, slot);
