@@ -5,7 +5,7 @@
 
 import { DebugLevel, PAGE_SIZE } from '@umbuf/memory';
 import { SysctlError, type SysctlNode, SysctlTree } from '@umbuf/stats';
-import { EventRecord, KegDomain } from '../layout.ts';
+import { EventRecord, KegDomain, UmaRoot } from '../layout.ts';
 import { reclaim, type ReclaimRequest } from '../reclaim.ts';
 import type { Uma } from '../uma.ts';
 import { sumEvents } from './failures.ts';
@@ -33,7 +33,7 @@ export function umaSysctl(view: UmaView | Uma): SysctlTree {
 /** Adds the allocator's nodes to a tree that other layers share. */
 export function addUmaSysctl(tree: SysctlTree, view: UmaView | Uma): void {
   const uma = 'cpu' in view ? view : undefined;
-  for (const node of globalNodes(view)) tree.add(node);
+  for (const node of globalNodes(view, uma !== undefined)) tree.add(node);
   tree.provide('vm.uma', () => allZones(view, uma));
   tree.add(multipageSlabs);
   if (view.arena.level >= DebugLevel.invariants) {
@@ -52,7 +52,7 @@ function* allZones(view: UmaView, uma: Uma | undefined): Iterable<SysctlNode> {
   }
 }
 
-function globalNodes(view: UmaView): SysctlNode[] {
+function globalNodes(view: UmaView, writable: boolean): SysctlNode[] {
   return [
     {
       path: 'vm.zone_count',
@@ -66,6 +66,7 @@ function globalNodes(view: UmaView): SysctlNode[] {
       description: 'Zone Stats',
       read: () => encodeZoneStats(view),
     },
+    warningsNode(view, writable),
     {
       path: 'vm.uma_kmem_total',
       type: 'ulong',
@@ -73,6 +74,19 @@ function globalNodes(view: UmaView): SysctlNode[] {
       read: () => BigInt(slabPages(view)) * BigInt(PAGE_SIZE),
     },
   ];
+}
+
+/** Any value but 0 turns them on. */
+function warningsNode(view: UmaView, writable: boolean): SysctlNode {
+  const off = view.root + UmaRoot.fields.warningsOff.at;
+  const node: SysctlNode = {
+    path: 'vm.zone_warnings',
+    type: 'int',
+    description: 'Warn when UMA zones becomes full',
+    read: () => (Atomics.load(view.words, off) === 0 ? 1 : 0),
+  };
+  if (!writable) return node;
+  return { ...node, write: (value) => void Atomics.store(view.words, off, value === 0 ? 1 : 0) };
 }
 
 /** The layout tunable: slabs of several pages are always considered. */
@@ -100,6 +114,12 @@ function debugNodes(view: UmaView): SysctlNode[] {
   const events = (field: number): bigint =>
     zonesOf(view).reduce((sum, zone) => sum + sumEvents(view, zone, field), 0n);
   return [
+    {
+      path: 'vm.debug.divisor',
+      type: 'uint',
+      description: 'Debug & thrash every this item in memory allocator',
+      read: () => view.words[view.root + UmaRoot.fields.divisor.at]!,
+    },
     {
       path: 'vm.debug.trashed',
       type: 'u64',

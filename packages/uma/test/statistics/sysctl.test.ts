@@ -187,6 +187,15 @@ describe('writing', () => {
     expect(zone.statistics()).toMatchObject({ cached: 0, queued: 0, pages: 0 });
   });
 
+  test('vm.zone_warnings turns the warnings of limits off and on', () => {
+    const { tree } = one();
+    expect(tree.value('vm.zone_warnings')).toBe(1);
+    tree.set('vm.zone_warnings', int(0));
+    expect(tree.value('vm.zone_warnings')).toBe(0);
+    tree.set('vm.zone_warnings', int(5));
+    expect(tree.value('vm.zone_warnings')).toBe(1);
+  });
+
   test('an arena that is only looked at is read-only, all of it', () => {
     const { uma, zone } = one();
     allocAll(zone, 5);
