@@ -9,6 +9,7 @@
 import { HandKind, reserveSlot } from '@umbuf/memory';
 import { bucketAllocRow } from './bucket-ladder.ts';
 import { pushSlot } from './cache-slow.ts';
+import { importDomain } from './domain-policy.ts';
 import { InternalFlag, M_NOWAIT, M_WAITOK } from './flags.ts';
 import { FailureSite, injected } from './inject.ts';
 import { kegImport, kegRelease } from './keg.ts';
@@ -19,7 +20,7 @@ import { countFailure, countNoBucket, FailureReason } from './statistics/failure
 import { releaseRest, reserveForBucket } from './limit/reserve.ts';
 import type { Uma } from './uma.ts';
 import { runInit, runZfini } from './zone-callbacks.ts';
-import { cpuDomain, zoneCache } from './zone-domain.ts';
+import { zoneCache } from './zone-domain.ts';
 
 const LINK = BucketHeader.fields.link.at;
 const COUNT = BucketHeader.fields.count.at;
@@ -103,7 +104,7 @@ export function fillBucket(
   const bucket = words[slot + 1]!;
   const max = Math.min(granted, words[bucket + ENTRIES]! & 0xffff);
   if (!injected(uma, FailureSite.fillItems)) {
-    kegImport(uma, words[zone + Z.keg.at]!, slot, units, max, cpuDomain(uma, cpu.number), flags);
+    kegImport(uma, words[zone + Z.keg.at]!, slot, units, max, importDomain(uma, zone), flags);
   }
   releaseRest(uma, units);
   if ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0) {

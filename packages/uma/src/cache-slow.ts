@@ -19,10 +19,13 @@ import {
   reserveSlot,
 } from '@umbuf/memory';
 import { allocBucket, drainBucket, fillBucket, freeBucket } from './bucket.ts';
+import { pushCross } from './cross.ts';
+import { fetchDomain, storeDomain } from './domain-policy.ts';
 import { InternalFlag } from './flags.ts';
 import { fail, giveBack, giveBackTo, handHeight } from './hands.ts';
 import { FailureSite, injected } from './inject.ts';
 import { allocItem, freeItem } from './item.ts';
+import { itemDomain } from './keg.ts';
 import {
   BucketHeader,
   CacheRecord,
@@ -171,6 +174,12 @@ export function pushSlot(uma: Uma, cache: number, slot: number, cookie: number):
     freeItem(uma, words[cache + ZONE]!, cache, slot);
     return;
   }
+  if ((words[cache + FEATURES]! & Feature.domain) !== 0) {
+    if (itemDomain(uma, words[slot + 1]!) !== cpuDomain(uma, uma.cpu.number)) {
+      pushCross(uma, cache, slot, cookie);
+      return;
+    }
+  }
   // Ends: each pass pushes, gives up, or loaded an empty bucket; see allocSlow.
   for (;;) {
     if (
@@ -216,7 +225,7 @@ function refill(uma: Uma, zone: number, cache: number, flags: number, cookie: nu
   const slot = reserveSlot(cpu);
   const spare = reserveSlot(cpu);
   unloadAlloc(words, cache, zone, spare);
-  const domain = cpuDomain(uma, cpu.number);
+  const domain = fetchDomain(uma, zone);
   let got = fetchBucket(uma, zone, domain, slot);
   if (!got && words[zone + BUCKET_SIZE]! !== 0 && !uma.bucketsDisabled()) {
     // The bucket just emptied is filled again where its size still fits.
@@ -249,7 +258,7 @@ function flush(uma: Uma, zone: number, cache: number, cookie: number): boolean {
     !injected(uma, FailureSite.flushBucket) &&
     allocBucket(uma, zone, fresh, cookie);
   if (words[old] !== HandKind.none) {
-    storeBucket(uma, zone, cpuDomain(uma, cpu.number), old, true, cookie);
+    storeBucket(uma, zone, storeDomain(uma, zone), old, true, cookie);
   }
   if (got) {
     loadFree(words, cache, fresh);

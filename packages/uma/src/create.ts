@@ -136,6 +136,12 @@ function writeKeg(uma: Uma, keg: number, zone: number, parts: KegParts): void {
     invariants,
     multipageSlabs: true,
   });
+  // The default of kernels built with NUMA, whatever the number of domains (1.9).
+  if ((flags & (ZoneFlag.FIRSTTOUCH | ZoneFlag.ROUNDROBIN | ZoneFlag.NOTPAGE)) === 0) {
+    flags |= ZoneFlag.FIRSTTOUCH;
+  } else if ((flags & ZoneFlag.FIRSTTOUCH) === 0) {
+    flags |= ZoneFlag.ROUNDROBIN;
+  }
   if (layout.format === 'offpage') flags |= InternalFlag.OFFPAGE;
   if (layout.lookup !== 'page-mask') flags |= InternalFlag.VTOSLAB;
   words[keg + K.zone.at] = zone;
@@ -175,6 +181,9 @@ function writeZone(uma: Uma, zone: number, parts: ZoneParts): void {
   if ((parts.flags & InternalFlag.TRASH) !== 0) features |= Feature.trash;
   const flags = parts.flags | ((features & ~Feature.items) !== 0 ? InternalFlag.CTORDTOR : 0);
   if (words[keg + K.redzone.at] !== 0) features |= Feature.redzone;
+  // An SMR zone's free side is its own (2.11): its items are not sorted by domain.
+  const sorted = (flags & (ZoneFlag.FIRSTTOUCH | ZoneFlag.SMR)) === ZoneFlag.FIRSTTOUCH;
+  if (sorted && arena.domains > 1) features |= Feature.domain;
   const sizes = initialBucketSizes(flags, definition.size);
   words[zone + Z.id.at] = id;
   words[zone + Z.keg.at] = keg;
@@ -194,7 +203,8 @@ function writeZone(uma: Uma, zone: number, parts: ZoneParts): void {
     words[cache + CacheRecord.fields.zone.at] = zone;
     words[cache + CacheRecord.fields.features.at] = features;
     // A ctor makes no free longer, a dtor no allocation.
-    words[cache + CacheRecord.fields.allocFeatures.at] = features & ~Feature.dtor;
+    words[cache + CacheRecord.fields.allocFeatures.at] =
+      features & ~(Feature.dtor | Feature.domain);
     words[cache + CacheRecord.fields.freeFeatures.at] = features & ~Feature.ctor;
   }
 }

@@ -15,6 +15,7 @@ import {
   reserveSlot,
 } from '@umbuf/memory';
 import { freeBucket } from './bucket.ts';
+import { storeForeign } from './cross.ts';
 import { InternalFlag } from './flags.ts';
 import { giveBack } from './hands.ts';
 import { Hand } from './layout.ts';
@@ -76,8 +77,9 @@ export function claimCache(uma: Uma, zone: number, target: number, seen: number)
 }
 
 /**
- * `moveCache` with three slots of our own, then the empty buckets back to their zones, and those of
- * an SMR zone tagged onto the queue: with `everything`, or while somebody waits for them.
+ * `moveCache` with three slots of our own, then the empty buckets back to their zones, those of
+ * an SMR zone tagged onto the queue (with `everything`, or while somebody waits for them), and the
+ * cross bucket to where its items are at home.
  */
 export function moveAndFree(
   uma: Uma,
@@ -95,9 +97,11 @@ export function moveAndFree(
   const won = moveCache(uma, zone, target, slots, state, seen, claimed, everything);
   for (let index = 0; index < 3; index++) {
     const slot = slots + index * HAND_SLOT_WORDS;
+    if (words[slot] === HandKind.none) continue;
     // With the guard: a bucket given back in a drain takes no new bucket to be cached in.
     if (words[slot] === Hand.visible) queueVisible(uma, slot);
-    else if (words[slot] !== HandKind.none) freeBucket(uma, slot, InternalFlag.BUCKET);
+    else if (index === 2) storeForeign(uma, zone, slot, false, InternalFlag.BUCKET);
+    else freeBucket(uma, slot, InternalFlag.BUCKET);
   }
   giveBack(cpu, slots);
   return won;

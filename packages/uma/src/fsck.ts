@@ -189,6 +189,13 @@ function countQueues(uma: Uma, zone: number, census: Census): number {
         `9: ${where}: imin ${imin}, bimin ${bimin}, nitems ${nitems}, imax ${imax}`,
       );
     }
+    const cross = words[record + Q.cross.at]!;
+    if (cross !== 0) {
+      const count = words[cross + B.count.at]!;
+      const entries = words[cross + B.entries.at]! & 0xffff;
+      countBucket(uma, zone, cross, count, entries, `partial bucket ${where}`, census);
+      items += count;
+    }
     if (words[record + Q.wss.at]! < 0 || words[record + Q.limin.at]! < 0) {
       census.violations.push(`9: ${where}: negative wss or limin`);
     }

@@ -14,12 +14,13 @@ import {
 } from '@umbuf/memory';
 import { checkDeferred, putItem } from './cache-slow.ts';
 import { countSample, redzoneVerify, trashFill, trashVerify } from './debug.ts';
+import { ANY_DOMAIN, importDomain } from './domain-policy.ts';
 import { DoubleFreeError } from './errors.ts';
 import { M_WAITOK, M_ZERO } from './flags.ts';
 import { fail, giveBack, undo } from './hands.ts';
 import { FailureSite, injected } from './inject.ts';
 import { ANY_GENERATION, checkedEntry, itemEntry, markFree, markLive } from './item-table.ts';
-import { kegRelease, kegTake } from './keg.ts';
+import { itemDomain, kegRelease, kegTake } from './keg.ts';
 import {
   BucketHeader,
   CacheRecord,
@@ -155,6 +156,13 @@ export function freeWithFeatures(
 ): void {
   if (item === NULL) return;
   const { words, cpu } = uma;
+  if (words[cache + C.freeFeatures.at] === Feature.domain) {
+    // Nothing else to do, and at home: as in the fast path.
+    if (itemDomain(uma, item) === cpuDomain(uma, cpu.number)) {
+      uma.operations.push(cache, item);
+      return;
+    }
+  }
   const zone = words[cache + C.zone.at]!;
   const features = words[cache + C.features.at]!;
   const smr = (features & Feature.smr) !== 0;
@@ -192,17 +200,21 @@ export function freeWithFeatures(
   putItem(uma, cache, slot);
 }
 
-/** `zone_alloc_item`: one item past the cache, or NULL. */
+/**
+ * `zone_alloc_item`: one item past the cache, or NULL. From `domain` only, or where the zone's
+ * policy has it (ANY_DOMAIN).
+ */
 export function allocItem(
   uma: Uma,
   zone: number,
   cache: number,
   flags: number,
   argument: number,
+  domain: number = ANY_DOMAIN,
 ): Address {
   const { cpu } = uma;
   const slot = reserveSlot(cpu);
-  if (takeItem(uma, zone, slot, flags)) return finishItem(uma, zone, cache, slot, flags, argument);
+  if (takeItem(uma, zone, slot, flags, domain)) return finishItem(uma, zone, cache, slot, flags, argument);
   // A request that goes on to wait has not failed.
   if ((flags & M_LATER) === 0 || uma.why !== FailureReason.limit) countFailure(uma, cache, uma.why);
   else uma.failed = uma.why;
@@ -225,7 +237,7 @@ export function allocGranted(
   const { words, cpu } = uma;
   const slot = reserveSlot(cpu);
   const keg = words[zone + Z.keg.at]!;
-  if (kegTake(uma, keg, zone, slot, units, cpuDomain(uma, cpu.number), flags)) {
+  if (takeFromKeg(uma, keg, zone, slot, units, ANY_DOMAIN, flags)) {
     return finishItem(uma, zone, cache, slot, flags, argument);
   }
   countFailure(uma, cache, uma.why);
@@ -260,7 +272,7 @@ function finishItem(
 }
 
 /** One item from the keg into the void slot `slot`, with its unit where the zone has a limit. */
-function takeItem(uma: Uma, zone: number, slot: number, flags: number): boolean {
+function takeItem(uma: Uma, zone: number, slot: number, flags: number, domain: number): boolean {
   const { words, cpu } = uma;
   const keg = words[zone + Z.keg.at]!;
   const units = reserveSlot(cpu);
@@ -272,13 +284,31 @@ function takeItem(uma: Uma, zone: number, slot: number, flags: number): boolean 
     const needsUnit = limit !== 0 && words[units] !== HandKind.units;
     if (needsUnit && !reserveForItem(uma, zone, limit, units, flags)) break;
     if (injected(uma, FailureSite.item)) break;
-    took = kegTake(uma, keg, zone, slot, units, cpuDomain(uma, cpu.number), flags);
+    took = takeFromKeg(uma, keg, zone, slot, units, domain, flags);
     if (took) break;
     if (limit === 0 && zoneLimit(uma, zone) !== 0) continue;
     if ((flags & M_WAITOK) === 0 || !waitForPages(uma, keg)) break;
   }
   releaseRest(uma, units);
   return took;
+}
+
+/** From `domain` only, or (ANY_DOMAIN) by the zone's policy. */
+function takeFromKeg(
+  uma: Uma,
+  keg: number,
+  zone: number,
+  slot: number,
+  units: number,
+  domain: number,
+  flags: number,
+): boolean {
+  if (domain !== ANY_DOMAIN) return kegTake(uma, keg, zone, slot, units, domain, flags);
+  const from = importDomain(uma, zone);
+  if (kegTake(uma, keg, zone, slot, units, from, flags)) return true;
+  if (from === ANY_DOMAIN || uma.arena.domains === 1) return false;
+  // The own domain is exhausted: one item of another, rather than none (docs/divergences.md).
+  return kegTake(uma, keg, zone, slot, units, ANY_DOMAIN, flags);
 }
 
 /**

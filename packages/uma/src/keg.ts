@@ -22,6 +22,7 @@ import {
   unlockMutex,
 } from '@umbuf/memory';
 import { trashFill } from './debug.ts';
+import { ANY_DOMAIN, nextDomain } from './domain-policy.ts';
 import { InternalFlag, M_NOVM, M_USE_RESERVE } from './flags.ts';
 import { giveBack } from './hands.ts';
 import {
@@ -72,7 +73,8 @@ export function slabOfItem(uma: Uma, keg: number, item: number): number {
 
 /**
  * `zone_import`: takes up to `max` items into the bucket in hand slot `slot`, building slabs as
- * needed. Returns with what it got in the bucket's count. `units` is the hand slot with the units
+ * needed, from `domain` or round all of them (ANY_DOMAIN): then the bucket is striped, as many items from
+ * each. Returns with what it got in the bucket's count. `units` is the hand slot with the units
  * of the zone's limit, at least `max`; it is void (or 0) for a zone without limit.
  */
 export function kegImport(
@@ -84,21 +86,21 @@ export function kegImport(
   domain: number,
   flags: number,
 ): void {
-  const bucket = uma.words[slot + 1]!;
-  // Ends: each round takes at least one item, or builds a slab, or returns.
-  while (uma.words[bucket + COUNT]! < max) {
-    if (takeFromSlabs(uma, keg, slot, units, max, domain, flags)) continue;
-    if (lacksUnits(uma, slot, units) || reserveReached(uma, keg, domain, flags)) return;
-    if (!mayBuild(uma, flags) || !buildSlab(uma, keg, domain, flags)) {
-      // Another CPU may have freed meanwhile: look once more.
-      if (!takeFromSlabs(uma, keg, slot, units, max, domain, flags)) return;
-    }
+  const { words, arena } = uma;
+  const bucket = words[slot + 1]!;
+  const stripe = domain === ANY_DOMAIN ? Math.ceil(max / arena.domains) : max;
+  // Ends: each round takes at least one item, or returns.
+  while (words[bucket + COUNT]! < max) {
+    const wanted = Math.min(max, words[bucket + COUNT]! + stripe);
+    if (!fetchItems(uma, keg, slot, units, wanted, domain, flags)) return;
+    // Items of the reserve go out one per call, with M_USE_RESERVE too.
+    if (words[keg + K.reserve.at]! > 0 && words[bucket + COUNT]! < wanted) return;
   }
 }
 
 /**
- * One item into the void slot `slot` (kind item, for `zone`); false when there is none. `units`:
- * see kegImport.
+ * One item into the void slot `slot` (kind item, for `zone`); false when there is none. `domain`
+ * and `units`: see kegImport.
  */
 export function kegTake(
   uma: Uma,
@@ -110,24 +112,61 @@ export function kegTake(
   flags: number,
 ): boolean {
   uma.words[slot + 2] = zone;
-  // Ends: see kegImport.
-  for (;;) {
-    if (takeFromSlabs(uma, keg, slot, units, 1, domain, flags)) return true;
-    if (lacksUnits(uma, slot, units) || reserveReached(uma, keg, domain, flags)) return false;
-    if (!mayBuild(uma, flags) || !buildSlab(uma, keg, domain, flags)) {
-      return takeFromSlabs(uma, keg, slot, units, 1, domain, flags);
-    }
-  }
+  return fetchItems(uma, keg, slot, units, 1, domain, flags);
 }
 
-/** Items below the reserve are for M_USE_RESERVE only; building a slab would not change that. */
-function reserveReached(uma: Uma, keg: number, domain: number, flags: number): boolean {
-  const reserve = uma.words[keg + K.reserve.at]!;
-  if (reserve === 0 || (flags & M_USE_RESERVE) !== 0) return false;
-  const free = Atomics.load(uma.words, kegDomain(keg, domain) + FREE_ITEMS);
-  if (free === 0 || free > reserve || uma.words[keg + K.ipers.at]! + free > reserve) return false;
-  uma.why = FailureReason.reserve;
-  return true;
+/**
+ * `keg_fetch_slab` with the taking behind it: items of one domain, until the slot's bucket holds
+ * `max` (for a void slot: one item into the slot). False: none to be had. With M_USE_RESERVE the
+ * reserves of the other domains are drained as well before it gives up.
+ */
+function fetchItems(
+  uma: Uma,
+  keg: number,
+  slot: number,
+  units: number,
+  max: number,
+  domain: number,
+  flags: number,
+): boolean {
+  const { domains } = uma.arena;
+  if (domain !== ANY_DOMAIN) {
+    if (fetchFrom(uma, keg, slot, units, max, domain, flags)) return true;
+    if (domains === 1 || (flags & M_USE_RESERVE) === 0) return false;
+  }
+  for (let turn = 0; turn < domains; turn++) {
+    if (fetchFrom(uma, keg, slot, units, max, nextDomain(uma, keg), flags)) return true;
+  }
+  return false;
+}
+
+/** The same in one domain: what is free above the reserve, else a new slab. */
+function fetchFrom(
+  uma: Uma,
+  keg: number,
+  slot: number,
+  units: number,
+  max: number,
+  domain: number,
+  flags: number,
+): boolean {
+  // Ends: a pass that does not return has added a slab of which others took every item.
+  for (;;) {
+    if (takeFromSlabs(uma, keg, slot, units, max, domain, flags, false)) return true;
+    if (!mayBuild(uma, flags) || !buildSlab(uma, keg, domain, flags)) break;
+    if (takeFromSlabs(uma, keg, slot, units, max, domain, flags, true)) return true;
+    if (lacksUnits(uma, slot, units)) return false;
+  }
+  // Another CPU may have freed meanwhile: look once more.
+  if (takeFromSlabs(uma, keg, slot, units, max, domain, flags, false)) return true;
+  if (isWithheld(uma, keg, domain, flags)) uma.why = FailureReason.reserve;
+  return false;
+}
+
+/** Whether the domain has free items that only M_USE_RESERVE may take. */
+function isWithheld(uma: Uma, keg: number, domain: number, flags: number): boolean {
+  if (uma.words[keg + K.reserve.at] === 0 || (flags & M_USE_RESERVE) !== 0) return false;
+  return Atomics.load(uma.words, kegDomain(keg, domain) + FREE_ITEMS) > 0;
 }
 
 /** Whether the request may ask for pages. */
@@ -141,6 +180,10 @@ function mayBuild(uma: Uma, flags: number): boolean {
  * Takes items from partial and free slabs under the lock: into the bucket of `slot` until it
  * holds `max`, or, when the slot is void, one item into the slot itself. False: none taken, also
  * when the zone was given its limit since the caller looked: he reserves, and asks again.
+ *
+ * The reserve: a domain whose free items do not pass it is empty for requests without
+ * M_USE_RESERVE. One that has just `built` a slab may take its first item all the same, or the
+ * reserve would have to be filled before anybody gets anything.
  */
 function takeFromSlabs(
   uma: Uma,
@@ -150,10 +193,12 @@ function takeFromSlabs(
   max: number,
   domain: number,
   flags: number,
+  built: boolean,
 ): boolean {
   const { words, cpu } = uma;
   const record = kegDomain(keg, domain);
-  const reserve = (flags & M_USE_RESERVE) !== 0 ? 0 : words[keg + K.reserve.at]!;
+  const reserve = words[keg + K.reserve.at]!;
+  let withheld = built || (flags & M_USE_RESERVE) !== 0 ? 0 : reserve;
   const ipers = words[keg + K.ipers.at]!;
   const rsize = words[keg + K.rsize.at]!;
   const bucket = words[slot] === HandKind.none ? 0 : words[slot + 1]!;
@@ -165,7 +210,7 @@ function takeFromSlabs(
   const limited = Atomics.load(words, zone + LIMIT) !== 0;
   let left = limited ? unitsIn(words, units) : max;
   let count = bucket === 0 ? 0 : words[bucket + COUNT]!;
-  while (count < max && left > 0 && words[record + FREE_ITEMS]! > reserve) {
+  while (count < max && left > 0 && words[record + FREE_ITEMS]! > withheld) {
     const slab = words[record + PARTIAL]! !== 0 ? words[record + PARTIAL]! : words[record + FREE]!;
     if (slab === 0) break;
     let word = 0;
@@ -215,6 +260,7 @@ function takeFromSlabs(
     // end
     count++;
     taken++;
+    withheld = reserve;
   }
   unlockMutex(cpu, record);
   return taken > 0;

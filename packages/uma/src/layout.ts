@@ -446,6 +446,8 @@ export const Feature = {
   items: 8,
   trash: 16,
   smr: 32,
+  /** FIRSTTOUCH in an arena of several domains: a free looks where its item is at home. */
+  domain: 64,
   redzone: 1024,
 } as const;
 

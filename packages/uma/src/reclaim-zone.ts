@@ -11,7 +11,9 @@
 import { HandKind, lockMutex, reserveSlot, unlockMutex } from '@umbuf/memory';
 import { bucketSizeAfterReclaim } from './bucket-ladder.ts';
 import { drainBucket, freeBucket } from './bucket.ts';
+import { takeCross } from './cross.ts';
 import { InternalFlag, ZoneFlag } from './flags.ts';
+import { ANY_DOMAIN } from './domain-policy.ts';
 import { giveBack } from './hands.ts';
 import { CallbackBit, Hand, KegRecord, ZoneDomain, ZoneRecord } from './layout.ts';
 import { drainSlabs } from './slab.ts';
@@ -24,8 +26,7 @@ const Z = ZoneRecord.fields;
 const K = KegRecord.fields;
 const ESTIMATE = ZoneDomain.fields.nitems.at;
 
-/** Every domain. */
-export const ANY_DOMAIN = -1;
+export { ANY_DOMAIN };
 
 /** What is done to a zone's queues; `idle` is the voluntary trim at the end of a period. */
 export type ZoneRequest = 'trim' | 'drain' | 'idle';
@@ -141,6 +142,7 @@ function reclaimQueue(
         : idleTrimTarget(words, record + ESTIMATE);
   unlockMutex(cpu, record);
   if (!mayEmpty) return;
+  if (request !== 'idle') reclaimCross(uma, zone, domain, pass);
   // Ends: each round frees a bucket; others refill only by their own progress.
   for (;;) {
     const slot = reserveSlot(cpu);
@@ -153,6 +155,18 @@ function reclaimQueue(
     giveBack(cpu, slot);
     if (!took) return;
   }
+}
+
+/** The domain's partial bucket of items that other domains' CPUs freed. */
+function reclaimCross(uma: Uma, zone: number, domain: number, pass: Pass): void {
+  const { words, cpu } = uma;
+  const slot = reserveSlot(cpu);
+  if (takeCross(uma, zone, domain, slot)) {
+    pass.items += words[slot + 3]!;
+    drainBucket(uma, slot);
+    freeBucket(uma, slot, InternalFlag.BUCKET);
+  }
+  giveBack(cpu, slot);
 }
 
 /** `keg_drain`: not for NOFREE kegs, nor for zones without a keg. */

@@ -11,7 +11,7 @@ import { trashFill } from './debug.ts';
 import { InternalFlag } from './flags.ts';
 import { freeItem } from './item.ts';
 import { isLive, itemEntry, markFree } from './item-table.ts';
-import { kegRelease } from './keg.ts';
+import { itemDomain, kegRelease } from './keg.ts';
 import {
   BucketHeader,
   CacheRecord,
@@ -82,7 +82,7 @@ function release(cpu: Cpu): void {
 
 /**
  * A bucket: items that zinit has not seen (or zfini has) go to the keg, the rest to the queue of
- * this CPU's domain; an empty one to its zone. Over `uz_bucket_max` it is drained, unless that
+ * their domain; an empty one to its zone. Over `uz_bucket_max` it is drained, unless that
  * takes a zone fini that this thread cannot run.
  */
 function repairBucket(uma: Uma, slot: number): void {
@@ -98,13 +98,21 @@ function repairBucket(uma: Uma, slot: number): void {
     // A tagged one waits on the queue: here is no place to wait for readers.
     const tagged = words[bucket + BucketHeader.fields.seq.at] !== 0;
     const always = tagged || !canRun(uma, zone, CallbackBit.zfini);
-    if (putBucket(uma, zone, cpuDomain(uma, uma.cpu.number), slot, false, always)) {
+    if (putBucket(uma, zone, homeOf(uma, zone, bucket), slot, false, always)) {
       relieve(uma, zone);
       return;
     }
     drainBucket(uma, slot);
   }
   freeBucket(uma, slot, InternalFlag.BUCKET);
+}
+
+/** The queue for a bucket of whatever items: by the first of them, where the zone goes by domain. */
+function homeOf(uma: Uma, zone: number, bucket: number): number {
+  const { words } = uma;
+  return (words[zone + Z.features.at]! & Feature.domain) !== 0
+    ? itemDomain(uma, words[bucket + BucketHeader.words]!)
+    : cpuDomain(uma, uma.cpu.number);
 }
 
 /**

@@ -49,8 +49,8 @@ const BUCKET_SIZE_MAX = ZoneRecord.fields.bucketSizeMax.at;
 const BUCKET_MAX = ZoneRecord.fields.bucketMax.at;
 const SMR = ZoneRecord.fields.smr.at;
 
-/** Items that the three buckets of a cache can hold. */
-const CACHE_MAX: number = 3 * BUCKET_ENTRIES_MAX;
+/** Items that the alloc and free buckets of a cache can hold. */
+const CACHE_MAX: number = 2 * BUCKET_ENTRIES_MAX;
 
 /** Word index of a zone's domain record. */
 export function zoneDomain(uma: Pick<Uma, 'arena'>, zone: number, domain: number): number {
@@ -235,7 +235,7 @@ export function raisePeak(uma: Uma, zone: number, domain: number, count: number)
 /**
  * Moves what the cache of CPU `target` holds to the queue of its domain, under the domain's lock, in
  * one line with the claim: non-empty buckets onto the queue, empty ones into the three void hand
- * slots from `slots`. With `seen` (the idle state word of `target`) it claims that CPU for the
+ * slots from `slots`, and the cross bucket into the third in any case: it belongs to other domains. With `seen` (the idle state word of `target`) it claims that CPU for the
  * length of the line and returns false when it lost; with `seen` -1 the caller owns the cache
  * already (its own, or a dead CPU's). Never counts as working set.
  *
@@ -269,7 +269,7 @@ export function moveCache(
     won = false;
   } else {
     moved = words[cache + ALLOC_COUNT]!;
-    if (plain) moved += words[cache + FREE_COUNT]! + words[cache + CROSS_COUNT]!;
+    if (plain) moved += words[cache + FREE_COUNT]!;
     words[record + NITEMS]! += moved;
     words[record + BIMIN]! += moved;
     words[record + IMIN]! += moved;
@@ -319,18 +319,10 @@ export function moveCache(
     if (third !== 0 && others) {
       const count = words[cache + CROSS_COUNT]!;
       words[third + COUNT] = count;
-      if (count > 0 && plain) {
-        const head = words[record + HEAD]!;
-        words[third + LINK] = head;
-        words[record + HEAD] = third;
-        if (head === 0) words[record + TAIL] = third;
-        words[record + BUCKETS]! += 1;
-      } else {
-        words[slots + 9] = third;
-        words[slots + 10] = zone;
-        words[slots + 11] = count;
-        words[slots + 8] = count > 0 ? Hand.visible : Hand.bucket;
-      }
+      words[slots + 9] = third;
+      words[slots + 10] = zone;
+      words[slots + 11] = count;
+      words[slots + 8] = plain || count === 0 ? Hand.bucket : Hand.visible;
       words[cache + CROSS_BUCKET] = 0;
       words[cache + CROSS_COUNT] = 0;
       words[cache + CROSS_ENTRIES] = 0;

@@ -15,6 +15,7 @@ import {
 } from '@umbuf/memory';
 import { type AllocResult, allocResult } from './alloc-result.ts';
 import { createZone, findZone } from './create.ts';
+import { allocFromDomain } from './domain-alloc.ts';
 import { defineZone, fingerprint, type ZoneDefinition } from './definition.ts';
 import { ZoneMismatchError } from './errors.ts';
 import { giveBackTo, handHeight } from './hands.ts';
@@ -26,6 +27,7 @@ import type { Maxaction } from './limit/maxaction.ts';
 import { zoneLimit } from './limit/reserve.ts';
 import { setCarried, setMax, setMaxcache } from './limit/set-max.ts';
 import { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts';
+import { prealloc, setReserve } from './prealloc.ts';
 import type { Fields, Struct } from './typed/struct.ts';
 import { typedZone, type TypedZone } from './typed/typed-zone.ts';
 import { setZoneSmr, smrAt } from './smr/open.ts';
@@ -77,6 +79,15 @@ export class Zone {
    */
   alloc(flags: number, argument: number = 0): Address {
     return this.allocOne(this.cache, flags, argument);
+  }
+
+  /**
+   * Allocates one item whose memory is in `domain` (`uma_zalloc_domain`): from that domain's queue,
+   * else from the keg there, never from another domain. For FIRSTTOUCH zones; throws `ArgumentError`
+   * for others and for a domain that the arena does not have. The rest is as `alloc`.
+   */
+  allocDomain(domain: number, flags: number, argument: number = 0): Address {
+    return allocFromDomain(this.uma, this.record, this.cache, domain, flags, argument);
   }
 
   /**
@@ -156,6 +167,24 @@ export class Zone {
     this.enter();
     setMax(this.uma, this.record, items);
     return items;
+  }
+
+  /**
+   * Keeps `items` free items in each domain of the keg for requests with M_USE_RESERVE: others find
+   * it empty once no more are free (`uma_zone_reserve`). Builds none: see `prealloc`. A secondary
+   * zone shares its primary's. Throws `ArgumentError` for a number out of range.
+   */
+  reserve(items: number): void {
+    setReserve(this.uma, this.keg, items);
+  }
+
+  /**
+   * Builds slabs for `items` items, in all domains by turns (`uma_prealloc`), and returns how many
+   * items they have: fewer than asked for when the pages are used up. Throws `ArgumentError`, what
+   * init threw, and `LockBusyError` on a CPU that may not block; what was built by then stays.
+   */
+  prealloc(items: number): number {
+    return prealloc(this.uma, this.keg, items);
   }
 
   /** The limit; 0 = none (`uma_zone_get_max`). */

@@ -57,7 +57,7 @@ test('only the reserve is left', () => {
   const [first] = allocAll(zone, 1);
   zone.free(first!);
   zone.uma.words[zone.keg + KegRecord.fields.reserve.at] = 1000;
-  expect(zone.alloc(M_NOWAIT)).toBe(NULL);
+  expect(zone.alloc(M_NOWAIT | M_NOVM)).toBe(NULL);
   expect(reasons(zone)).toEqual({ reserve: 1 });
 });
 
