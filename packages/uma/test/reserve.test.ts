@@ -32,7 +32,7 @@ test('a request that has to add a slab takes one item of it, below the reserve t
   expect(freeItems(zone)).toBe(ipers - 1);
   // Each request adds a slab until the reserve is there; then they take what is above it.
   const held = allocAll(zone, 2);
-  expect(kegLists(zone).partial).toEqual([ipers - 1, ipers - 1, ipers - 1]);
+  expect(kegLists(zone)).toEqual({ partial: [ipers - 3], free: [ipers, ipers], full: [] });
   expect(freeItems(zone)).toBe(3 * (ipers - 1));
   while (freeItems(zone) > 2 * ipers) held.push(...allocAll(zone, 1));
   const pages = zone.statistics().pages;
