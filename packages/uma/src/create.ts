@@ -91,7 +91,8 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
     primaryZone !== 0
       ? (words[keg + K.flags.at]! & ~(InternalFlag.TRASH | ZoneFlag.SMR)) | ZoneFlag.SECONDARY
       : words[keg + K.flags.at]! & (INHERITED_FLAGS | InternalFlag.TRASH | ZoneFlag.UNMANAGED);
-  writeZone(uma, zone, { definition, id, keg, primaryZone, flags: asked | inherited });
+  const flags = asked | inherited | (smr !== 0 ? ZoneFlag.SMR : 0);
+  writeZone(uma, zone, { definition, id, keg, primaryZone, flags });
   if (smr !== 0) attachSmr(uma, zone, smr);
   words[zone + Z.events.at] = zone + zoneWords + kegWords;
   const end = address + bytes;

@@ -193,7 +193,7 @@ function countQueues(uma: Uma, zone: number, census: Census): number {
     if (cross !== 0) {
       const count = words[cross + B.count.at]!;
       const entries = words[cross + B.entries.at]! & 0xffff;
-      countBucket(uma, zone, cross, count, entries, `partial bucket ${where}`, census);
+      countBucket(uma, zone, cross, count, entries, `partial bucket ${where}`, false, census);
       items += count;
     }
     if (words[record + Q.wss.at]! < 0 || words[record + Q.limin.at]! < 0) {
