@@ -214,7 +214,8 @@ export function allocItem(
 ): Address {
   const { cpu } = uma;
   const slot = reserveSlot(cpu);
-  if (takeItem(uma, zone, slot, flags, domain)) return finishItem(uma, zone, cache, slot, flags, argument);
+  if (takeItem(uma, zone, slot, flags, domain))
+    return finishItem(uma, zone, cache, slot, flags, argument);
   // A request that goes on to wait has not failed.
   if ((flags & M_LATER) === 0 || uma.why !== FailureReason.limit) countFailure(uma, cache, uma.why);
   else uma.failed = uma.why;
