@@ -105,8 +105,12 @@ export function evaluate(code: string): Record<string, any> {
   return exported;
 }
 
-export function compile(code: string, options: Partial<ExploreOptions> = {}): Transformed {
-  return transform(code, { file: '/test/source.js', ...options });
+export function compile(
+  code: string,
+  options: Partial<ExploreOptions> = {},
+  file = '/test/source.js',
+): Transformed {
+  return transform(code, { file, ...options });
 }
 
 /** Calls `main` of the source as it stands. */

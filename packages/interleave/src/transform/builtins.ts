@@ -36,10 +36,47 @@ export const ITERATION: ReadonlySet<string> = words(
     'entries values',
 );
 
-/** Functions whose view arguments are read or written out of our sight. */
-export const READS_ARGUMENTS: ReadonlySet<string> = words(
-  'from decode encodeInto getRandomValues stringify structuredClone assign apply ' +
-    'subtle digest update write',
+/** Methods of views that read or write elements; taken as values they would do so out of our sight. */
+export function isViewMethod(name: string): boolean {
+  return BULK.has(name) || VIEW_GET.has(name) || VIEW_SET.has(name) || ITERATION.has(name);
+}
+
+/** Those of them whose names nothing else has. */
+export function isDataViewMethod(name: string | undefined): boolean {
+  return name !== undefined && (VIEW_GET.has(name) || VIEW_SET.has(name));
+}
+
+/**
+ * Functions that read (or write) views among their arguments out of our sight, and which arguments
+ * those are. By plain name they are functions or methods of anything.
+ */
+const READ_ARGUMENTS: ReadonlyMap<string, readonly number[]> = new Map([
+  ...each('from decode getRandomValues stringify update write', [0]),
+  ...each('encodeInto digest apply', [1]),
+  ...each('structuredClone postMessage Set Proxy String', [0]),
+  ...each('Object.values Object.entries Object.fromEntries Object.defineProperty', [0]),
+  ...each('Object.defineProperties Object.getOwnPropertyDescriptors', [0]),
+  ...each('Object.assign', [0, 1, 2, 3, 4, 5, 6, 7]),
+  ...each('Reflect.get Reflect.set Reflect.defineProperty', [0]),
+  ...each('Reflect.getOwnPropertyDescriptor Object.getOwnPropertyDescriptor', [0]),
+  ...each('Reflect.apply Reflect.construct', [1, 2]),
+]);
+
+/** Functions that look into objects: a view in a property is read (or shared a second time). */
+export const READS_DEEPLY: ReadonlySet<string> = words('stringify structuredClone postMessage');
+
+/** Which arguments of a callee by that name are read. */
+export function readArguments(name: string, receiver: string): readonly number[] {
+  return READ_ARGUMENTS.get(`${receiver}.${name}`) ?? READ_ARGUMENTS.get(name) ?? [];
+}
+
+/** Global functions that call nothing they are given. */
+export const NEVER_CALLS: ReadonlySet<string> = words(
+  'Math Number String BigInt Boolean Symbol Date performance crypto parseInt parseFloat isNaN isFinite ' +
+    'encodeURIComponent decodeURIComponent Intl SharedArrayBuffer ArrayBuffer DataView Error TypeError ' +
+    'RangeError SyntaxError AggregateError RegExp URL TextEncoder TextDecoder Buffer Atomics clearTimeout ' +
+    'clearInterval clearImmediate structuredClone DOMException WebAssembly ' +
+    TYPED_ARRAY_NAMES,
 );
 
 /** Methods that the language calls by itself: it would get a generator instead of a value. */
@@ -53,12 +90,19 @@ export const PLAIN_TYPES: ReadonlySet<string> = words(
     'Function Capitalize Lowercase Uppercase Uncapitalize',
 );
 
+/** Names of the global object. */
+export const GLOBAL_THIS: ReadonlySet<string> = words('globalThis self window global');
+
 /** Globals whose methods are built in. */
 export const GLOBAL_OBJECTS: ReadonlySet<string> = words(
   'Math JSON Object Reflect Array Number String BigInt Symbol Promise Date console performance crypto ' +
     'process ArrayBuffer SharedArrayBuffer Map Set Error Intl Proxy RegExp URL WebAssembly Buffer Uint8Array ' +
     TYPED_ARRAY_NAMES,
 );
+
+function each(text: string, value: readonly number[]): [string, readonly number[]][] {
+  return text.split(' ').map((name) => [name, value]);
+}
 
 function words(text: string): Set<string> {
   return new Set(text.split(' '));

@@ -61,23 +61,33 @@ export function collectFunctions(module: Module): Functions {
     if (known === undefined) result.byName.set(name, [fn]);
     else known.push(fn);
   };
-  const walk = (node: Node, name: string | undefined, owner: string): void => {
+  // `iterates`: an object made here is what an iteration runs on.
+  const walk = (node: Node, name: string | undefined, owner: string, iterates: boolean): void => {
     let inner: string | undefined;
     let innerOwner = owner;
+    let within = iterates;
     switch (node.type) {
       case 'ClassDeclaration':
       case 'ClassExpression':
         innerOwner = `${node.id?.name ?? name ?? 'class'}.`;
         break;
+      case 'ClassBody':
+        within = node.body.some(isIterator);
+        break;
+      case 'ObjectExpression':
+        within ||= node.properties.some(isIterator);
+        break;
       case 'MethodDefinition':
-        addNamed(node.value, keyName(node), memberReason(node), owner);
+        addNamed(node.value, keyName(node), memberReason(node, iterates), owner);
+        within = isIterator(node);
         break;
       case 'PropertyDefinition':
       case 'AccessorProperty':
         if (node.value) {
           add(node, `${owner}${keyName(node) ?? '(computed)'}`, 'in a class field initialiser');
           const value = unwrap(node.value);
-          if (isFunction(value)) addNamed(value, keyName(node), null, owner);
+          if (isFunction(value))
+            addNamed(value, keyName(node), memberReason(node, iterates), owner);
         }
         break;
       case 'StaticBlock':
@@ -85,8 +95,9 @@ export function collectFunctions(module: Module): Functions {
         break;
       case 'Property': {
         if (node.value && isFunction(unwrap(node.value))) {
-          addNamed(unwrap(node.value), keyName(node), memberReason(node), '');
+          addNamed(unwrap(node.value), keyName(node), memberReason(node, iterates), '');
         }
+        within = isIterator(node);
         break;
       }
       case 'VariableDeclarator':
@@ -113,19 +124,22 @@ export function collectFunctions(module: Module): Functions {
         add(param, known?.name ?? own, 'in a default parameter');
       }
     }
-    for (const child of children(node)) walk(child, inner, innerOwner);
+    for (const child of children(node)) walk(child, inner, innerOwner, within);
   };
   add(module.source.program, '(module)', 'at the top level of a module');
-  walk(module.source.program, undefined, '');
+  walk(module.source.program, undefined, '', false);
   return result;
 }
 
 /** The reason why a class or object member is rigid. */
-function memberReason(node: Node): string | null {
+function memberReason(node: Node, iterates: boolean): string | null {
   if (node.kind === 'constructor') return 'in a constructor';
   if (node.kind === 'get') return 'in a getter';
   if (node.kind === 'set') return 'in a setter';
   const name = keyName(node);
+  if (iterates && (name === 'next' || name === 'return' || name === 'throw')) {
+    return `in \`${name}\` of an iterator, which the language calls by itself`;
+  }
   if (name !== undefined && !name.startsWith('#') && IMPLICIT.has(name)) {
     return `in \`${name}\`, which the language calls by itself`;
   }
@@ -136,6 +150,16 @@ function memberReason(node: Node): string | null {
     return `in [Symbol.${node.key.property.name}], which the language calls by itself`;
   }
   return null;
+}
+
+/** A member by which the language iterates. */
+function isIterator(node: Node): boolean {
+  return (
+    node.computed === true &&
+    node.key.type === 'MemberExpression' &&
+    node.key.object.name === 'Symbol' &&
+    /^(asyncIterator|iterator)$/.test(node.key.property.name)
+  );
 }
 
 function rigidBySyntax(node: Node): string | null {

@@ -32,6 +32,53 @@ export function plain<T>(value: T, where: string): T {
   return value;
 }
 
+/** A view that is read out of our sight: refused, or with a site recorded as a read of it all. */
+function readUnseen(value: unknown, where: string, site: number | undefined): void {
+  if (site === undefined || !isShared(value)) return void plain(value, where);
+  const { buffer, byteOffset, byteLength } = value as DataView<SharedArrayBuffer>;
+  now(ops.bulk(site, new Uint8Array(buffer, byteOffset, byteLength), 'slice', []));
+}
+
+/** Returns `value`, in whose properties there must be no view over shared memory. */
+export function deep<T>(value: T, where: string, site?: number): T {
+  const seen = new Set<unknown>();
+  const visit = (part: unknown): void => {
+    readUnseen(part, where, site);
+    if (typeof part !== 'object' || part === null || ArrayBuffer.isView(part)) return;
+    if (seen.has(part)) return;
+    seen.add(part);
+    for (const descriptor of Object.values(Object.getOwnPropertyDescriptors(part))) {
+      visit(descriptor.value);
+    }
+  };
+  visit(value);
+  return value;
+}
+
+/** Returns `value`, which must have no view over shared memory at the paths; `*` is each element. */
+export function parts<T>(
+  value: T,
+  paths: readonly (readonly string[])[],
+  where: string,
+  site?: number,
+): T {
+  const visit = (part: unknown, path: readonly string[]): void => {
+    const [name, ...rest] = path;
+    if (name === undefined) readUnseen(part, where, site);
+    else if (typeof part !== 'object' || part === null) return;
+    else if (name !== '*') visit(Object.getOwnPropertyDescriptor(part, name)?.value, rest);
+    else if (Array.isArray(part)) for (const one of part) visit(one, rest);
+  };
+  for (const path of paths) visit(value, path);
+  return value;
+}
+
+/** Returns `value`, which must not be a SharedArrayBuffer: its `slice` would read it all. */
+export function buffer<T>(value: T, where: string, site?: number): T {
+  if (value instanceof SharedArrayBuffer) readUnseen(new Uint8Array(value), where, site);
+  return value;
+}
+
 /** Returns what a call returned; a virtual CPU's code runs to its end but may touch nothing. */
 export function sync(result: unknown, where: string): unknown {
   if (!(result instanceof Generator)) return result;
@@ -49,9 +96,22 @@ export function sync(result: unknown, where: string): unknown {
 
 const wrapped = new WeakMap<object, unknown>();
 
+/**
+ * Whether a value is a function that the transform made a generator of: such a one yields what
+ * the runtime holds. The bound ones that stand for arrows hide their text; a generator function of
+ * the user's that is bound and handed out is taken for one of them.
+ */
+function isColoured(fn: unknown): boolean {
+  if (typeof fn !== 'function' || !(fn instanceof GeneratorFunction)) return false;
+  const text = Function.prototype.toString.call(fn);
+  return /\[native code\]|\byield\s+[\w$.]+\.host\.current\b/.test(text);
+}
+
+const GeneratorFunction = function* () {}.constructor as FunctionConstructor;
+
 /** A function for untransformed code: throws when that code calls it and it would need to suspend. */
 export function callback<T>(fn: T, where: string): T {
-  if (typeof fn !== 'function') return fn;
+  if (typeof fn !== 'function' || !isColoured(fn)) return fn;
   let wrapper = wrapped.get(fn);
   if (wrapper === undefined) {
     wrapper = function (this: unknown, ...args: unknown[]): unknown {
@@ -135,7 +195,7 @@ const running = new WeakMap<object, unknown>();
 
 /** A function for untransformed code, run at once when that code calls it. */
 export function runner<T>(fn: T): T {
-  if (typeof fn !== 'function') return fn;
+  if (typeof fn !== 'function' || !isColoured(fn)) return fn;
   let wrapper = running.get(fn);
   if (wrapper === undefined) {
     wrapper = function (this: unknown, ...args: unknown[]): unknown {

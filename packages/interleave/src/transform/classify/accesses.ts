@@ -8,6 +8,8 @@ import type { Scope } from '../scope.ts';
 import { keyName, type Node, unwrap } from '../source.ts';
 import type { Type } from '../types/type.ts';
 import type { Classifier } from './classifier.ts';
+import { memberName, symbolName } from './keys.ts';
+import { destructured } from './patterns.ts';
 
 export function classifyMember(classifier: Classifier, node: Node): void {
   if (isAtomics(node.object, classifier.scope)) {
@@ -18,6 +20,7 @@ export function classifyMember(classifier: Classifier, node: Node): void {
   }
   const element = elementAccess(classifier, node);
   if (element === undefined) {
+    takenAsValue(classifier, node);
     classifier.walk(node.object);
     if (node.computed) classifier.walk(node.property);
     return;
@@ -37,7 +40,7 @@ export function elementAccess(classifier: Classifier, node: Node): Node | undefi
   ) {
     return undefined;
   }
-  if (index.type === 'MemberExpression' && index.object.name === 'Symbol') return undefined;
+  if (symbolName(member) !== undefined) return undefined;
   if (member.object.type === 'Super') return undefined;
   return mayBeView(classifier.type(member.object)) ? member : undefined;
 }
@@ -58,7 +61,7 @@ export function noteAccess(
 export function classifyAssignment(classifier: Classifier, node: Node): void {
   const left = unwrap(node.left);
   if (left.type === 'ArrayPattern' || left.type === 'ObjectPattern') {
-    if (left.type === 'ArrayPattern') iterated(classifier, node.right, 'destructured');
+    destructured(classifier, left, node.right);
     classifyTarget(classifier, left, true);
     return classifier.walk(node.right);
   }
@@ -102,6 +105,30 @@ export function classifyTarget(classifier: Classifier, node: Node, guarded: bool
   }
 }
 
+/** A method of a view (or its iterator) that is not called here, but taken as a value. */
+function takenAsValue(classifier: Classifier, member: Node): void {
+  if (member.object.type === 'Super') return;
+  const name = memberName(member, classifier.scope);
+  const symbol = symbolName(member);
+  if (name === 'Atomics' && classifier.type(member.object).kind === 'unknown') {
+    return classifier.aliased(member);
+  }
+  const type = classifier.type(member.object);
+  // `o.at`, `o.values` of something unknown is nearly always a property of that name.
+  const isMeant = type.kind !== 'unknown' || names.isDataViewMethod(name);
+  if (name !== undefined && names.isViewMethod(name) && isMeant) {
+    iterated(classifier, member.object, `asked for its \`${name}\` as a value`);
+  } else if (symbol === 'iterator') iterated(classifier, member.object, 'iterated');
+}
+
+/** A value that becomes text: a view would be read to its end. */
+export function printed(classifier: Classifier, node: Node): void {
+  // Of values of unknown type nearly none is a view, and texts are everywhere.
+  const type = classifier.type(node);
+  classifier.guard(node, type, 'made a text', type.kind === 'unknown');
+}
+
+/** A value whose elements the language reads. */
 export function iterated(classifier: Classifier, node: Node, what: string): void {
   classifier.guard(node, classifier.type(node), what);
 }
@@ -116,6 +143,17 @@ export function mayBeView(type: Type): boolean {
   return type.kind === 'shared' || type.kind === 'view' || type.kind === 'unknown';
 }
 
+/** Whether a declarator with an object pattern takes `Atomics`, or an operation of it. */
+export function takesAtomics(declarator: Node, scope: Scope): boolean {
+  if (isAtomics(declarator.init, scope)) return true;
+  const init = unwrap(declarator.init);
+  return (
+    names.GLOBAL_THIS.has(init.name) &&
+    scope.find(init.name) === undefined &&
+    declarator.id.properties.some((one: Node) => one.key && keyName(one) === 'Atomics')
+  );
+}
+
 /** `Atomics` or `globalThis.Atomics`, not shadowed. */
 export function isAtomics(node: Node, scope: Scope): boolean {
   const inner = unwrap(node);
@@ -124,6 +162,6 @@ export function isAtomics(node: Node, scope: Scope): boolean {
   return (
     inner.type === 'MemberExpression' &&
     keyName(inner) === 'Atomics' &&
-    unwrap(inner.object).name === 'globalThis'
+    names.GLOBAL_THIS.has(unwrap(inner.object).name)
   );
 }

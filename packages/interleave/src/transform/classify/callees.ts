@@ -6,11 +6,12 @@
 import * as names from '../builtins.ts';
 import type { Callee, Fn } from '../functions.ts';
 import type { Module } from '../graph.ts';
-import { isFunction, keyName, type Node, unwrap } from '../source.ts';
+import { isFunction, type Node, unwrap } from '../source.ts';
 import { functionOf } from '../types/bindings.ts';
 import { findMember, memberType } from '../types/members.ts';
 import type { Type } from '../types/type.ts';
 import type { Classifier } from './classifier.ts';
+import { memberName } from './keys.ts';
 
 const NONE: Callee = { kind: 'none' };
 const MAYBE: Callee = { kind: 'unknown' };
@@ -44,12 +45,15 @@ function memberCallee(
   callee: Node,
 ): { callee: Callee; outside: string | null } {
   const own = { callee: MAYBE, outside: null };
-  const name = keyName(callee);
+  const name = memberName(callee, classifier.scope);
   const object = unwrap(callee.object);
   if (object.type === 'Identifier') {
     const binding = classifier.scope.find(object.name);
     if (binding === undefined && names.GLOBAL_OBJECTS.has(object.name)) {
-      const stores = object.name === 'Object' || object.name === 'console' || name === 'of';
+      const stores =
+        (object.name === 'Object' && name !== 'groupBy') ||
+        object.name === 'console' ||
+        name === 'of';
       return { callee: NONE, outside: stores ? null : `the built-in \`${object.name}.${name}\`` };
     }
     const from = binding === undefined ? undefined : outsideImport(classifier, object.name);
@@ -59,11 +63,11 @@ function memberCallee(
   }
   if (name === undefined) return own;
   // f.call(...), f.apply(...): the function itself.
-  if (name === 'call' || name === 'apply')
-    return { callee: calleeOf(classifier, callee.object).callee, outside: null };
+  if (name === 'call' || name === 'apply') return appliedCallee(classifier, object);
   const type = typeOfReceiver(classifier, callee.object);
   if (type.kind === 'plain' || type.kind === 'shared' || type.kind === 'view') {
-    if (callee.computed) return own;
+    // An element of an array, called.
+    if (callee.computed && !Number.isNaN(Number(name))) return own;
     const outside = names.CALLBACK.has(name) ? `the built-in method \`${name}\`` : null;
     return { callee: NONE, outside };
   }
@@ -87,6 +91,20 @@ function memberCallee(
     };
   }
   return own;
+}
+
+/** `Array.prototype.map.call(...)`: the built-in; any other function is what it is when called. */
+function appliedCallee(
+  classifier: Classifier,
+  fn: Node,
+): { callee: Callee; outside: string | null } {
+  const called = calleeOf(classifier, fn);
+  const name = fn.type === 'MemberExpression' ? memberName(fn, classifier.scope) : undefined;
+  const isBuiltIn =
+    name !== undefined &&
+    (names.CALLBACK.has(name) || names.isViewMethod(name)) &&
+    !classifier.context.byName.has(name);
+  return isBuiltIn ? called : { callee: called.callee, outside: null };
 }
 
 /** The function that a member's declaration holds, if it holds one. */

@@ -8,9 +8,10 @@
 import type { Colour, Fn, Functions } from '../functions.ts';
 import type { Module } from '../graph.ts';
 import type { Scope } from '../scope.ts';
-import { children, isFunction, type Node } from '../source.ts';
+import { children, isFunction, type Node, unwrap } from '../source.ts';
 import { typeOf } from '../types/expressions.ts';
-import type { Type } from '../types/type.ts';
+import { annotated } from '../types/annotations.ts';
+import { type Type, UNKNOWN } from '../types/type.ts';
 import {
   classifyAssignment,
   classifyMember,
@@ -20,10 +21,13 @@ import {
   iterated,
   mayBeView,
   noteAccess,
+  printed,
+  takesAtomics,
 } from './accesses.ts';
 import { calleeOf } from './callees.ts';
 import { classifyCall, classifyNew } from './calls.ts';
 import type { Classified, Context, Info } from './facts.ts';
+import { destructured, destructuredEach, destructuredParameters } from './patterns.ts';
 
 /** Classifies a module whose functions, and those of all its imports, have been collected. */
 export function classify(module: Module, context: Context): Classified {
@@ -34,7 +38,13 @@ export function classify(module: Module, context: Context): Classified {
 
 /** The walk over one module; the rooms beside it write into `result` through it. */
 export class Classifier {
-  readonly result: Classified = { info: new Map(), guards: new Map(), warnings: [], problems: [] };
+  readonly result: Classified = {
+    info: new Map(),
+    guards: new Map(),
+    parameters: new Map(),
+    warnings: [],
+    problems: [],
+  };
   readonly module: Module;
   readonly context: Context;
   readonly functions: Functions;
@@ -74,9 +84,14 @@ export class Classifier {
         return classifyCall(this, node);
       case 'NewExpression':
         return classifyNew(this, node);
-      case 'TaggedTemplateExpression':
-        this.note(node, { kind: 'call', callee: calleeOf(this, node.tag).callee });
+      case 'TemplateLiteral':
+        for (const one of node.expressions) printed(this, one);
         return this.walkChildren(node);
+      case 'YieldExpression':
+        if (node.delegate) iterated(this, node.argument, 'iterated by `yield*`');
+        return this.walkChildren(node);
+      case 'TaggedTemplateExpression':
+        return this.tagged(node);
       case 'MemberExpression':
         return classifyMember(this, node);
       case 'AssignmentExpression':
@@ -93,20 +108,25 @@ export class Classifier {
       case 'BinaryExpression':
         if (node.operator === 'in' && isAtomics(node.right, this.scope))
           return this.walk(node.left);
+        if (node.operator === '+' && isText(node.left)) printed(this, node.right);
+        if (node.operator === '+' && isText(node.right)) printed(this, node.left);
         return this.walkChildren(node);
       case 'SpreadElement':
         iterated(this, node.argument, 'spread');
         return this.walkChildren(node);
       case 'VariableDeclarator':
-        if (node.id.type === 'ArrayPattern' && node.init) iterated(this, node.init, 'destructured');
-        if (node.id.type === 'ObjectPattern' && node.init && isAtomics(node.init, this.scope)) {
+        if (node.id.type === 'ObjectPattern' && node.init && takesAtomics(node, this.scope)) {
           return this.aliased(node.init);
         }
+        if (node.init) destructured(this, node.id, node.init);
         return this.walkChildren(node);
       case 'ForOfStatement':
         iterated(this, node.right, 'iterated');
         if (node.left.type !== 'VariableDeclaration') classifyTarget(this, node.left, true);
-        else this.walk(node.left);
+        else {
+          destructuredEach(this, node.left.declarations[0].id, node.right);
+          this.walk(node.left);
+        }
         this.walk(node.right);
         return this.walk(node.body);
       case 'ForInStatement':
@@ -116,6 +136,9 @@ export class Classifier {
         return this.walk(node.body);
       case 'Identifier':
         if (isAtomics(node, this.scope)) this.aliased(node);
+        if (node.name === 'eval' && this.scope.find('eval') === undefined) {
+          this.warn(node, 'code given to eval is not transformed', 'Write it as a function.');
+        }
         return;
       case 'ImportExpression':
         if (node.source.type !== 'Literal') {
@@ -145,6 +168,7 @@ export class Classifier {
       case 'MetaProperty':
         return;
     }
+    if (isFunction(node)) destructuredParameters(this, node);
     if (isFunction(node) && node.id) {
       // Its name is no expression.
       for (const child of children(node)) if (child !== node.id) this.walk(child);
@@ -153,10 +177,19 @@ export class Classifier {
     this.walkChildren(node);
   }
 
+  private tagged(node: Node): void {
+    const { callee, outside } = calleeOf(this, node.tag);
+    this.note(node, { kind: 'call', callee });
+    this.walk(node.tag);
+    // Arguments, not texts: unless the tag is a built-in.
+    if (outside !== null) return this.walk(node.quasi);
+    for (const one of node.quasi.expressions) this.walk(one);
+  }
+
   /** A guard, where the type allows a view. */
-  guard(node: Node, type: Type, what: string): void {
+  guard(node: Node, type: Type, what: string, weak = false): void {
     if (!mayBeView(type) || this.result.guards.has(node)) return;
-    this.result.guards.set(node, { kind: 'guard', certain: type.kind === 'shared', what });
+    this.result.guards.set(node, { kind: 'guard', certain: type.kind === 'shared', what, weak });
   }
 
   /** Notes what a node is; a call counts for the colour of its function. */
@@ -188,7 +221,23 @@ export class Classifier {
     );
   }
 
+  /** The type that a pattern is annotated with. */
+  annotation(pattern: Node): Type {
+    const annotation = pattern.typeAnnotation?.typeAnnotation;
+    return annotation ? annotated(annotation, this.module) : UNKNOWN;
+  }
+
+  /** An error whatever the colours are. */
+  problem(node: Node, message: string, advice: string): void {
+    this.result.problems.push(this.module.source.problem(node.start, message, advice));
+  }
+
   warn(node: Node, message: string, advice: string): void {
     this.result.warnings.push(this.module.source.problem(node.start, message, advice));
   }
+}
+
+function isText(node: Node): boolean {
+  const { type, value } = unwrap(node);
+  return type === 'TemplateLiteral' || (type === 'Literal' && typeof value === 'string');
 }

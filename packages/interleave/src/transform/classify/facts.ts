@@ -29,14 +29,29 @@ export type Info =
 
 /** Stands beside the node's own info: `...m[0]` is a read and a guard. */
 export type Guard =
-  /** A value that must not be a shared view here; `certain` when it surely is one. */
-  | { readonly kind: 'guard'; readonly certain: boolean; readonly what: string }
-  /** A function handed to code that is not transformed. */
+  /**
+   * A value that must not be a shared view here; `certain` when it surely is one, `weak` when it is
+   * looked at only in functions that touch shared memory anyway.
+   */
+  | {
+      readonly kind: 'guard';
+      readonly certain: boolean;
+      readonly what: string;
+      readonly weak?: boolean;
+    }
+  /** A value in which, or at these places of which, there must be no shared view. */
+  | { readonly kind: 'deep'; readonly what: string }
+  | { readonly kind: 'parts'; readonly paths: readonly (readonly string[])[] }
+  /** A receiver that must not be a buffer of shared memory: its `slice` would read it all. */
+  | { readonly kind: 'buffer' }
+  /** A function handed to code that is not transformed; an unknown one is looked at at run time. */
   | { readonly kind: 'callback'; readonly callee: Callee };
 
 export interface Classified {
   readonly info: Map<Node, Info>;
   readonly guards: Map<Node, Guard>;
+  /** Parameters, by index, that a pattern takes apart and that may be views. */
+  readonly parameters: Map<Node, readonly number[]>;
   readonly warnings: Problem[];
   /** Found whatever the colours are. */
   readonly problems: Problem[];

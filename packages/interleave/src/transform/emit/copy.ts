@@ -42,6 +42,14 @@ export function copyList(out: Emitter, nodes: readonly Node[]): Rope {
   return copyRange(out, nodes[0].start, nodes.at(-1).end, nodes);
 }
 
+/** `{ x }`, where x may have got a guard: then `{ x: ... }`. */
+export function writeShorthand(out: Emitter, node: Node): Rope {
+  const rope = copy(out, node);
+  const [piece] = rope;
+  const isChanged = rope.length !== 1 || typeof piece === 'string';
+  return isChanged && node.value.type === 'Identifier' ? [`${node.key.name}: `, ...rope] : rope;
+}
+
 /** Statements or class members: a new beginning must not continue the line before. */
 export function writeList(out: Emitter, node: Node): Rope {
   const rope: Rope = [];

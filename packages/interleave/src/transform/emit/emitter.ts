@@ -8,7 +8,7 @@
  * still being evaluated never shares one with its parts; so a switch of CPUs cannot disturb it.
  */
 
-import type { Classified, Info } from '../classify/facts.ts';
+import type { Classified, Guard, Info } from '../classify/facts.ts';
 import type { Analysis } from '../colour.ts';
 import type { Problem } from '../error.ts';
 import type { Fn, Functions } from '../functions.ts';
@@ -19,7 +19,7 @@ import { isFunction, type Node, type Source, unwrap } from '../source.ts';
 import { writeAssign, writeAtomic, writeRead, writeUpdate } from './accesses.ts';
 import { rawCall, writeCall, writeMember, writeMethodCall } from './calls.ts';
 import { lowered, needsLowering } from './chains.ts';
-import { copy, writeList } from './copy.ts';
+import { copy, writeList, writeShorthand } from './copy.ts';
 import { writeFunction, writeImport, writeLoop, writeMethod } from './functions.ts';
 import { guarded, recordedAccess, recordedMethod, rigidAccess } from './rigid.ts';
 import { stepText } from './step.ts';
@@ -102,7 +102,9 @@ export class Emitter {
     const replacement = this.replaced.get(node);
     if (replacement !== undefined) return [replacement];
     const guard = this.classified.guards.get(node);
-    if (guard !== undefined && !this.passed.has(node)) return guarded(this, node, guard);
+    if (guard !== undefined && !this.passed.has(node) && this.applies(guard)) {
+      return guarded(this, node, guard);
+    }
     const region = this.functions.of.get(node);
     if (region !== undefined && !isRoot) this.frame = this.open(region);
     this.scope = this.module.scopes.of.get(node) ?? scope;
@@ -110,6 +112,10 @@ export class Emitter {
     this.frame = before;
     this.scope = scope;
     return rope;
+  }
+
+  private applies(guard: Guard): boolean {
+    return guard.kind !== 'guard' || guard.weak !== true || this.frame.isGenerator;
   }
 
   private open(fn: Fn): Frame {
@@ -145,6 +151,7 @@ export class Emitter {
       case 'MethodDefinition':
         return writeMethod(this, node);
       case 'Property':
+        if (node.shorthand) return writeShorthand(this, node);
         return node.method ? writeMethod(this, node) : copy(this, node);
       case 'ForStatement':
         if (node.update) this.unused.add(unwrap(node.update));

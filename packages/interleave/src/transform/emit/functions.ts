@@ -50,7 +50,13 @@ function openBody(out: Emitter, rope: Rope, body: Node): void {
 function prologue(out: Emitter, node: Node): string {
   const names = Array.from({ length: out.frame.used }, (_, index) => `__rt_${index}`);
   const temporaries = names.length > 0 ? ` let ${names.join(', ')};` : '';
-  return `${temporaries}${pointText(out.site(node, 'point'))}`;
+  // Destructured at the call, out of our sight: refused now that it can be said.
+  const { node: fn } = out.frame.fn;
+  const taken = (out.classified.parameters.get(fn) ?? []).map((index) => {
+    out.usesGuards = true;
+    return ` __xf.plain(arguments[${index}], ${out.where(fn.params[index])});`;
+  });
+  return `${temporaries}${pointText(out.site(node, 'point'))}${taken.join('')}`;
 }
 
 export function writeMethod(out: Emitter, node: Node): Rope {

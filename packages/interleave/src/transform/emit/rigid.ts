@@ -48,18 +48,26 @@ export function guarded(out: Emitter, node: Node, guard: Guard): Rope {
   out.passed.delete(node);
   if (guard.kind === 'callback') {
     if (colourOf(guard.callee, out.analysis.byName) === 0) return rope;
-    out.warnings.push(
-      out.source.problem(
-        node.start,
-        'a function that touches shared memory is handed to code that is not transformed',
-        out.records
-          ? 'It runs at once when that code calls it: nothing can come between.'
-          : 'It throws when that code calls it. Call it from a CPU of the check instead.',
-      ),
-    );
+    if (guard.callee.kind !== 'unknown')
+      out.warnings.push(
+        out.source.problem(
+          node.start,
+          'a function that touches shared memory is handed to code that is not transformed',
+          out.records
+            ? 'It runs at once when that code calls it: nothing can come between.'
+            : 'It throws when that code calls it. Call it from a CPU of the check instead.',
+        ),
+      );
     out.usesGuards = true;
     if (out.records) return ['__xf.runner(', ...rope, ')'];
     return ['__xf.callback(', ...rope, `, ${out.where(node)})`];
+  }
+  if (guard.kind !== 'guard') {
+    out.usesGuards = true;
+    if (out.records) out.usesRuntime = true;
+    const site = out.records ? `, ${out.site(node, 'bulk')}` : '';
+    const paths = guard.kind === 'parts' ? `, ${JSON.stringify(guard.paths)}` : '';
+    return [`__xf.${guard.kind}(`, ...rope, `${paths}, ${out.where(node)}${site})`];
   }
   if (guard.certain) {
     out.refuse(node, `a view over shared memory is ${guard.what}`, 'Write a loop over indices.');

@@ -9,6 +9,7 @@ import type { Node } from '../source.ts';
 import { typeOfName } from './bindings.ts';
 import { memberType } from './members.ts';
 import {
+  CALLABLE,
   join,
   MAX_DEPTH,
   PLAIN,
@@ -37,8 +38,9 @@ export function annotated(node: Node, module: Module, depth = 0): Type {
       return UNKNOWN;
     case 'TSArrayType':
       return { kind: 'plain', element: of(node.elementType) };
-    case 'TSTupleType':
     case 'TSFunctionType':
+      return CALLABLE;
+    case 'TSTupleType':
     case 'TSConstructorType':
     case 'TSLiteralType':
     case 'TSTemplateLiteralType':
@@ -98,6 +100,7 @@ function reference(node: Node, module: Module, depth: number): Type {
   }
   if (name === 'SharedArrayBuffer') return SHARED_BUFFER;
   if (name === 'ArrayBuffer') return PRIVATE_BUFFER;
+  if (name === 'Function') return CALLABLE;
   if (PLAIN_TYPES.has(name)) return PLAIN;
   if (/^(Readonly|Partial|Required|NonNullable)$/.test(name) && parameters[0]) {
     return annotated(parameters[0], module, depth + 1);

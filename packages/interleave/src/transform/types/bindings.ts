@@ -7,7 +7,7 @@ import { isFunction, type Node, unwrap } from '../source.ts';
 import { annotated } from './annotations.ts';
 import { typeOf } from './expressions.ts';
 import { memberType } from './members.ts';
-import { MAX_DEPTH, PLAIN, type Type, UNKNOWN, elementOf } from './type.ts';
+import { CALLABLE, elementOf, MAX_DEPTH, PLAIN, type Type, UNKNOWN } from './type.ts';
 
 export function typeOfName(name: string, scope: Scope, module: Module, depth: number): Type {
   const binding = scope.find(name);
@@ -20,7 +20,7 @@ export function typeOfName(name: string, scope: Scope, module: Module, depth: nu
 function typeOfBinding(binding: Binding, module: Module, depth: number): Type {
   if (depth > MAX_DEPTH) return UNKNOWN;
   if (binding.kind === 'import') return typeOfTarget(importTarget(module, binding.node), depth + 1);
-  if (binding.kind === 'function') return binding.assigned ? UNKNOWN : PLAIN;
+  if (binding.kind === 'function') return binding.assigned ? UNKNOWN : CALLABLE;
   if (binding.kind === 'class')
     return { kind: 'object', module, node: binding.node, isStatic: true };
   if (binding.path.includes(null)) return UNKNOWN;

@@ -11,6 +11,7 @@ import { annotated, returnType } from './annotations.ts';
 import { functionOf, typeOfName } from './bindings.ts';
 import { findMember, memberType } from './members.ts';
 import {
+  CALLABLE,
   join,
   MAX_DEPTH,
   PLAIN,
@@ -50,7 +51,7 @@ export function typeOf(node: Node, scope: Scope, module: Module, depth = 0): Typ
       return node.type === 'ObjectExpression' ? { kind: 'object', module, node } : PLAIN;
     case 'ArrowFunctionExpression':
     case 'FunctionExpression':
-      return PLAIN;
+      return CALLABLE;
     case 'ArrayExpression': {
       const first = node.elements[0];
       return { kind: 'plain', element: node.elements.length === 1 && first ? of(first) : UNKNOWN };

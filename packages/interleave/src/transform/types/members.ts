@@ -5,7 +5,7 @@ import { isFunction, keyName, type Node, unwrap } from '../source.ts';
 import { annotated, returnType } from './annotations.ts';
 import { typeOfTarget } from './bindings.ts';
 import { typeOf } from './expressions.ts';
-import { MAX_DEPTH, PLAIN, type Type, UNKNOWN } from './type.ts';
+import { CALLABLE, MAX_DEPTH, type Type, UNKNOWN } from './type.ts';
 
 /** The type of a property of a value. */
 export function memberType(receiver: Type, name: string, depth = 0): Type {
@@ -25,16 +25,16 @@ export function memberType(receiver: Type, name: string, depth = 0): Type {
       if (!member.value || !member.readonly) return UNKNOWN;
       return typeOf(member.value, module.scopes.of.get(member)!, module, depth + 1);
     case 'Property':
-      return isFunction(member.value) ? PLAIN : UNKNOWN;
+      return isFunction(member.value) ? CALLABLE : UNKNOWN;
     case 'MethodDefinition':
-      if (member.kind !== 'get') return PLAIN;
+      if (member.kind !== 'get') return CALLABLE;
       return returnType(member.value, module, depth);
     case 'TSPropertySignature':
       return member.typeAnnotation
         ? annotated(member.typeAnnotation.typeAnnotation, module, depth + 1)
         : UNKNOWN;
     case 'TSMethodSignature':
-      return member.kind === 'get' ? returnType(member, module, depth) : PLAIN;
+      return member.kind === 'get' ? returnType(member, module, depth) : CALLABLE;
   }
   return UNKNOWN;
 }

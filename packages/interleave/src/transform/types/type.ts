@@ -11,7 +11,12 @@ export type Type =
   | { readonly kind: 'shared' }
   | { readonly kind: 'view' }
   /** A primitive, function or built-in object; `element` of an array, if known. */
-  | { readonly kind: 'plain'; readonly element?: Type; readonly buffer?: 'shared' | 'private' }
+  | {
+      readonly kind: 'plain';
+      readonly element?: Type;
+      readonly buffer?: 'shared' | 'private';
+      readonly callable?: true;
+    }
   /** An object of a class, interface or type literal; not a view. */
   | {
       readonly kind: 'object';
@@ -27,6 +32,7 @@ export type Type =
 export const SHARED: Type = { kind: 'shared' };
 export const VIEW: Type = { kind: 'view' };
 export const PLAIN: Type = { kind: 'plain' };
+export const CALLABLE: Type = { kind: 'plain', callable: true };
 export const UNKNOWN: Type = { kind: 'unknown' };
 export const SHARED_BUFFER: Type = { kind: 'plain', buffer: 'shared' };
 export const PRIVATE_BUFFER: Type = { kind: 'plain', buffer: 'private' };
@@ -39,7 +45,7 @@ export function join(a: Type, b: Type): Type {
   if (a === b) return a;
   if (a.kind === 'unknown' || b.kind === 'unknown') return UNKNOWN;
   if (a.kind === 'shared' && b.kind === 'shared') return SHARED;
-  if (a.kind === 'plain' && b.kind === 'plain') return PLAIN;
+  if (a.kind === 'plain' && b.kind === 'plain') return a.callable || b.callable ? CALLABLE : PLAIN;
   const views = ['shared', 'view', 'plain'];
   if (views.includes(a.kind) && views.includes(b.kind)) return VIEW;
   if (a.kind === 'object' && b.kind === 'object' && a.node === b.node) return a;
@@ -50,4 +56,15 @@ export function join(a: Type, b: Type): Type {
 export function elementOf(receiver: Type): Type {
   if (receiver.kind === 'plain' || receiver.kind === 'record') return receiver.element ?? UNKNOWN;
   return UNKNOWN;
+}
+
+/** Could a value of this type be called? */
+export function mayBeFunction(type: Type): boolean {
+  if (type.kind === 'object') {
+    const members: Node[] = type.node.members ?? type.node.body?.body ?? [];
+    return (
+      Array.isArray(members) && members.some((one) => one.type === 'TSCallSignatureDeclaration')
+    );
+  }
+  return type.kind === 'unknown' || (type.kind === 'plain' && type.callable === true);
 }
