@@ -13,7 +13,7 @@ import { compile, drive, evaluate, sharedWords } from './transform-harness.ts';
 const WORDS = 'const words = new Int32Array(new SharedArrayBuffer(64));\n';
 
 /** Types known: an error of the transform, at `^`. */
-const REFUSED: Record<string, [string, RegExp]> = {
+const REFUSED: Record<string, readonly [source: string, message: RegExp]> = {
   'the replacer of JSON.stringify': [
     'export const f = () => JSON.stringify({}, () => ^words[0]);',
     /callback given to the built-in `JSON\.stringify`/,
@@ -66,8 +66,8 @@ const REFUSED: Record<string, [string, RegExp]> = {
     'const o = { [Symbol.toPrimitive]() { return ^words[0]; } };',
     /Symbol\.toPrimitive/,
   ],
-  valueOf: ['const o = { valueOf: () => ^words[0] };', /`valueOf`/],
-  toJSON: ['const o = { toJSON() { return ^words[0]; } };', /`toJSON`/],
+  'a valueOf method': ['const o = { valueOf: () => ^words[0] };', /`valueOf`/],
+  'a toJSON method': ['const o = { toJSON() { return ^words[0]; } };', /`toJSON`/],
   'an element by an object pattern': [
     'export function f() { const { 0: a } = ^words; return a; }',
     /destructured/,

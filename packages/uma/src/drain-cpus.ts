@@ -88,13 +88,14 @@ export function moveAndFree(
   seen: number,
   state: number,
   claimed: number,
-  everything: boolean = isPressed(uma, zone),
+  everything?: boolean,
 ): boolean {
   const { words, cpu } = uma;
+  const all = everything ?? isPressed(uma, zone);
   const slots = reserveSlot(cpu);
   reserveSlot(cpu);
   reserveSlot(cpu);
-  const won = moveCache(uma, zone, target, slots, state, seen, claimed, everything);
+  const won = moveCache(uma, zone, target, slots, state, seen, claimed, all);
   for (let index = 0; index < 3; index++) {
     const slot = slots + index * HAND_SLOT_WORDS;
     if (words[slot] === HandKind.none) continue;
