@@ -106,9 +106,7 @@ function literalOf(classifier: Classifier, node: Node): Node | undefined {
 /** Whether what is called is known to call nothing that it is given. */
 function callsNothing(callee: string, outside: string): boolean {
   const global = /^the built-in `(\w+)/.exec(outside)?.[1];
-  return global !== undefined && !/^the built-in method/.test(outside)
-    ? names.NEVER_CALLS.has(global)
-    : callee === 'bind';
+  return global === undefined ? callee === 'bind' : names.NEVER_CALLS.has(global);
 }
 
 /** Views among the arguments of a call or construction that may go to untransformed code. */
