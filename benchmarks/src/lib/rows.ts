@@ -27,6 +27,7 @@ export const ROWS: readonly Row[] = [
   row('zone.random4096.empty', 'micro/zone.js', null, 1.5, 'the same, cache exactly empty'),
   row('zone.mixed10', 'micro/zone-mixed.js', 3, 1.8, 'ten zones with ten ctors, one call site'),
   row('zone.scale.live', 'micro/zone-scale-live.js', 1.5, 1.2, 'a random pair, 10^6 items live'),
+  row('zone.scale.zones', 'micro/zone-scale-zones.js', null, null, 'the pair over 64 zones'),
   row('zone.scale.cpus', 'micro/zone-scale-cpus.js', 1.2, 1.1, 'the pair while CPU 1 does it too'),
   row('zone.pipe', 'micro/zone-pipe.js', 3.5, 2.2, 'alloc, ring, free on the other CPU, per item'),
   row('zone.burst', 'micro/zone.js', 1.6, 1.2, '2048 alloc, 2048 free: buckets travel'),
@@ -41,6 +42,8 @@ export const ROWS: readonly Row[] = [
   row('items.on', DEBUG, null, null, 'the pair with the item table', true),
   row('checks', DEBUG, null, null, 'a packet, getcl and free, at level checks', true),
   row('invariants', DEBUG, null, null, 'a packet, getcl and free, at level invariants', true),
+  row('invariants.pair', DEBUG, null, null, 'the pair at level invariants', true),
+  row('invariants.sampled', DEBUG, null, null, 'the same, every 64th item trashed', true),
 ];
 
 const ALLOCATORS = 'versus/allocators.js';

@@ -6,7 +6,7 @@
  */
 
 import { Arena, claimCpu, type Cpu, type DebugLevelName } from '@umbuf/memory';
-import { Uma, type ZoneDefinition, ZoneFlag } from '@umbuf/uma';
+import { Uma, type UmaOptions, type ZoneDefinition, ZoneFlag } from '@umbuf/uma';
 
 export interface System {
   readonly arena: Arena;
@@ -23,8 +23,12 @@ export const itemZone: ZoneDefinition = {
 };
 
 /** An arena of `megabytes` for two CPUs, with this thread as CPU 0. */
-export function bootSystem(megabytes: number, level: DebugLevelName = 'none'): System {
+export function bootSystem(
+  megabytes: number,
+  level: DebugLevelName = 'none',
+  options: UmaOptions = {},
+): System {
   const arena = Arena.create({ bytes: megabytes << 20, cpus: 2, level });
   const cpu = claimCpu(arena, { number: 0 });
-  return { arena, cpu, uma: Uma.attach(cpu) };
+  return { arena, cpu, uma: Uma.attach(cpu, options) };
 }

@@ -5,6 +5,9 @@
  *               table, against `none`
  *   checks      a packet (getcl and free) at `checks`, where the mbuf layer checks its chains too
  *   invariants  a packet at `invariants`: junk is written into freed memory and verified
+ *
+ *   invariants.pair     the pair of zone.batch128 at `invariants`: trash, redzones, item table
+ *   invariants.sampled  the same, with every 64th item trashed (vm.debug.divisor)
  */
 
 import { FreebsdType, M_PKTHDR, Mbufs } from '@umbuf/mbuf';
@@ -19,11 +22,19 @@ const LEVELS: Readonly<Record<string, DebugLevelName>> = {
   'items.on': 'checks',
   checks: 'checks',
   invariants: 'invariants',
+  'invariants.pair': 'invariants',
+  'invariants.sampled': 'invariants',
 };
 
+/** Rows that measure the pair. */
+const PAIRS: readonly string[] = ['items.on', 'invariants.pair', 'invariants.sampled'];
+
+const SAMPLED = 64;
+
 export function measure(name: string, effort: Effort, side: SideName): Measurement {
-  const { uma } = bootSystem(64, side === 'baseline' ? 'none' : LEVELS[name]!);
-  const pass = name === 'items.on' ? zoneBatch(uma.open(itemZone)) : packetPass(Mbufs.attach(uma));
+  const divisor = name === 'invariants.sampled' ? SAMPLED : 1;
+  const { uma } = bootSystem(64, side === 'baseline' ? 'none' : LEVELS[name]!, { divisor });
+  const pass = PAIRS.includes(name) ? zoneBatch(uma.open(itemZone)) : packetPass(Mbufs.attach(uma));
   return measureAlone({ name, operations: BATCH, pass }, effort);
 }
 

@@ -1,43 +1,43 @@
 /**
- * Does the pair cost more with 10^6 items live than with 10^3? Both minus the same loop over a bare
- * array of indices, which pays for the cache misses of the user's own array. Items are 64 bytes and
- * are not touched: the allocator writes into none.
+ * Does the pair cost more with 10^6 items live than with 10^3? Each point of the curve is minus the
+ * same loop over a bare array of indices, which pays for the cache misses of the user's own array.
+ * Items are 64 bytes and are not touched: the allocator writes into none.
  */
 
 import { M_NOWAIT, type Uma, type Zone } from '@umbuf/uma';
 import { allocate, BATCH } from '../lib/baseline.ts';
 import { measureSides, type Side } from '../lib/bench.ts';
+import { curve } from '../lib/curve.ts';
 import type { Effort, Measurement } from '../lib/row.ts';
 import { bootSystem } from '../lib/system.ts';
 
-const MANY = 1_000_000;
-const FEW = 1_000;
+/** Live items of each point: literals, since 10 ** 3 is a double to V8, and so would be `% length`. */
+const COUNTS = [1_000, 10_000, 100_000, 1_000_000] as const;
+const NAMES = ['10^3', '10^4', '10^5', '10^6'] as const;
 const PASS = 4096;
 
 export function measure(_name: string, effort: Effort): Measurement {
-  const { uma } = bootSystem(160);
-  const many = openLive(uma, 'many', MANY);
-  const few = openLive(uma, 'few', FEW);
-  const sides = [pairSide(many), indexSide(MANY), pairSide(few), indexSide(FEW)];
-  const before = [many, few].map(({ zone }) => slowEntries(zone));
-  const [manyPair, manyIndex, fewPair, fewIndex] = measureSides(sides, effort);
-  const after = [many, few].map(({ zone }) => slowEntries(zone));
-  const [manySlow, fewSlow] = after.map((entry, index) => perThousand(entry, before[index]!));
-  const min = manyPair!.min - manyIndex!.min;
-  const baseMin = fewPair!.min - fewIndex!.min;
+  const { uma } = bootSystem(192);
+  const live = COUNTS.map((count) => openLive(uma, `${count} live`, count));
+  const before = live.map(({ zone }) => slowEntries(zone));
+  const figures = measureSides([...live.map(pairSide), ...COUNTS.map(indexSide)], effort);
+  const indices = figures.slice(COUNTS.length);
+  const net = indices.map((index, at) => ({
+    min: figures[at]!.min - index.min,
+    median: figures[at]!.median - index.median,
+  }));
+  const slow = live.map(({ zone }, at) => perThousand(slowEntries(zone), before[at]!));
+  const [few, many] = [net[0]!, net.at(-1)!];
+  const [fewSlow, manySlow] = [slow[0]!, slow.at(-1)!];
   return {
-    min,
-    median: manyPair!.median - manyIndex!.median,
-    baseline: {
-      name: '10^3 items live',
-      min: baseMin,
-      median: fewPair!.median - fewIndex!.median,
-    },
-    ratio: min / baseMin,
-    holds: Math.abs(manySlow! - fewSlow!) <= 0.1 * Math.max(manySlow!, fewSlow!),
+    ...many,
+    baseline: { name: '10^3 items live', ...few },
+    ratio: many.min / few.min,
+    holds: Math.abs(manySlow - fewSlow) <= 0.1 * Math.max(manySlow, fewSlow),
     note:
-      `minus the loop over indices (${manyIndex!.min.toFixed(2)} and ${fewIndex!.min.toFixed(2)} ns); ` +
-      `slow-path entries per 1,000 pairs ${manySlow!.toFixed(3)} and ${fewSlow!.toFixed(3)}`,
+      `${curve('live items', NAMES, net)}, minus the loop over ` +
+      `indices (${indices.map(({ min }) => min.toFixed(2)).join(', ')}); slow-path entries per ` +
+      `1,000 pairs ${slow.map((entries) => entries.toFixed(3)).join(', ')}`,
   };
 }
 
