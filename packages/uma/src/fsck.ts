@@ -38,6 +38,7 @@ import { damagedBytes } from './redzone.ts';
 import { smrViolations } from './smr/check.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache, zoneDomain } from './zone-domain.ts';
+import { failureViolations } from './statistics/failures.ts';
 import { readZoneStatistics } from './zone-statistics.ts';
 
 const K = KegRecord.fields;
@@ -82,6 +83,7 @@ export function fsck(uma: Uma): FsckReport {
       );
     }
     census.violations.push(...checkZoneLimit(uma, zone, cached + statistics.live));
+    census.violations.push(...failureViolations(uma, zone, statistics));
     cachedByKeg.set(keg, (cachedByKeg.get(keg) ?? 0) + cached);
     liveByKeg.set(keg, (liveByKeg.get(keg) ?? 0) + statistics.live);
   }

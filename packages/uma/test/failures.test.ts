@@ -2,7 +2,9 @@
 import { expect, test } from 'vitest';
 import { Arena, lockMutex, NULL, unlockMutex } from '@umbuf/memory';
 import {
+  CacheRecord,
   defineZone,
+  fsck,
   KegRecord,
   M_NOVM,
   M_NOWAIT,
@@ -120,4 +122,12 @@ test('each CPU counts its own', () => {
   zones[1]!.alloc(M_NOWAIT | M_NOVM);
   zones[1]!.alloc(M_NOWAIT | M_NOVM);
   expect(reasons(zones[0]!)).toEqual({ novm: 3 });
+});
+
+test('fsck finds a failure without a reason', () => {
+  const zone = zoneOf();
+  zone.alloc(M_NOWAIT | M_NOVM);
+  expect(fsck(zone.uma).violations).toEqual([]);
+  zone.uma.longs[(zone.cache + CacheRecord.fields.fails.at) >> 1]! += 2n;
+  expect(fsck(zone.uma).violations).toEqual(['5: zone z: 3 failures, 1 with a reason']);
 });

@@ -9,6 +9,7 @@
 
 import { CacheRecord, EventRecord, ZoneRecord } from '../layout.ts';
 import type { Uma } from '../uma.ts';
+import type { ZoneStatistics } from '../zone-statistics.ts';
 import type { UmaView } from './view.ts';
 
 const E = EventRecord.fields;
@@ -84,6 +85,17 @@ export function readZoneFailures(view: UmaView, zone: number): ZoneFailures {
     reasons: reasons as Record<FailureName, bigint>,
     bucket: sumEvents(view, zone, E.bucket.at),
   };
+}
+
+/** Every counted failure has one reason; for fsck, so at rest. */
+export function failureViolations(
+  view: UmaView,
+  zone: number,
+  { name, fails }: Pick<ZoneStatistics, 'name' | 'fails'>,
+): string[] {
+  const reasons = Object.values(readZoneFailures(view, zone).reasons);
+  const sum = Number(reasons.reduce((all, count) => all + count, 0n));
+  return sum === fails ? [] : [`5: zone ${name}: ${fails} failures, ${sum} with a reason`];
 }
 
 /** Sum over CPUs of the 64-bit counter at word `field` of the zone's event records. */

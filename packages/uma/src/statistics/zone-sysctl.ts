@@ -18,10 +18,17 @@ import type { SysctlNode, SysctlType, SysctlValue } from '@umbuf/stats';
 import { BUCKET_MAX_UNLIMITED } from '../create.ts';
 import { formatZoneFlags, InternalFlag, ZoneFlag } from '../flags.ts';
 import { kegDomain } from '../keg.ts';
-import { CacheRecord, KegDomain, KegRecord, ZoneDomain, ZoneRecord } from '../layout.ts';
+import {
+  CacheRecord,
+  EventRecord,
+  KegDomain,
+  KegRecord,
+  ZoneDomain,
+  ZoneRecord,
+} from '../layout.ts';
 import { zoneDomain } from '../zone-domain.ts';
 import { zoneLocks } from './contention.ts';
-import { readZoneFailures } from './failures.ts';
+import { type FailureName, FailureReason, sumEvents } from './failures.ts';
 import { readOccupancy } from './occupancy.ts';
 import { strandedItems, wasOnline } from './stranded.ts';
 import { isFirstOfKeg, type UmaView, zoneKeg, zoneName } from './view.ts';
@@ -203,35 +210,29 @@ function addStats(add: Add, view: UmaView, zone: number): void {
 
 // From here on: not in the kernel.
 
-const REASONS = {
-  limit: 'Failures: limit reached',
-  pages: 'Failures: no pages for a slab',
-  novm: 'Failures: M_NOVM and no free item',
-  reserve: 'Failures: only the reserve left',
-  init: 'Failures: keg init refused a slab',
-  zinit: 'Failures: zone init refused',
-  ctor: 'Failures: ctor refused or threw',
-  import: 'Failures: import delivered nothing',
-  busy: 'Failures: lock busy on a CPU that may not block',
-} as const;
+/** Leaf and description of each reason. */
+const REASONS: Readonly<Record<FailureName, readonly [leaf: string, description: string]>> = {
+  limit: ['limit', 'Failures: limit reached'],
+  timeout: ['timeout', 'Failures: the wait for the limit was over'],
+  tableFull: ['table_full', 'Failures: no cell to wait for the limit in'],
+  pages: ['pages', 'Failures: no pages for a slab'],
+  novm: ['novm', 'Failures: M_NOVM and no free item'],
+  reserve: ['reserve', 'Failures: only the reserve left'],
+  init: ['init', 'Failures: keg init refused a slab'],
+  zinit: ['zinit', 'Failures: zone init refused'],
+  ctor: ['ctor', 'Failures: ctor refused or threw, or a debug check failed'],
+  import: ['import', 'Failures: import delivered nothing'],
+  busy: ['busy', 'Failures: lock busy on a CPU that may not block'],
+};
 
 function addFailures(add: Add, view: UmaView, zone: number): void {
-  for (const name of Object.keys(REASONS) as (keyof typeof REASONS)[]) {
-    add(
-      `failures.${name}`,
-      'u64',
-      REASONS[name],
-      () => readZoneFailures(view, zone).reasons[name],
-      true,
-    );
+  for (const name of Object.keys(REASONS) as FailureName[]) {
+    const [leaf, description] = REASONS[name];
+    const read = (): bigint => sumEvents(view, zone, FailureReason[name]);
+    add(`failures.${leaf}`, 'u64', description, read, true);
   }
-  add(
-    'failures.bucket',
-    'u64',
-    'Buckets that were not to be had',
-    () => readZoneFailures(view, zone).bucket,
-    true,
-  );
+  const buckets = (): bigint => sumEvents(view, zone, EventRecord.fields.bucket.at);
+  add('failures.bucket', 'u64', 'Buckets that were not to be had', buckets, true);
 }
 
 function addStranded(add: Add, view: UmaView, zone: number): void {
