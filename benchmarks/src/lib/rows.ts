@@ -20,6 +20,7 @@ function row(
 }
 
 const DEBUG = 'micro/debug-levels.js';
+const INTERLEAVE = 'micro/interleave.js';
 
 export const ROWS: readonly Row[] = [
   row('zone.batch128', 'micro/zone.js', 2, 1.4, '128 alloc, 128 free, one zone'),
@@ -39,6 +40,9 @@ export const ROWS: readonly Row[] = [
   row('mbuf.copydata5600', 'micro/mbuf.js', 0.7, 0.4, 'copy 5600 bytes out of 4 segments'),
   row('mbuf.checksum1500', 'micro/mbuf-checksum.js', null, 0.3, 'checksum over a chain of 3'),
   row('stats.on', 'micro/statistics.js', null, 1.05, 'the pair with its two 64-bit counters'),
+  row('interleave.step', INTERLEAVE, 5, 3, 'a step of the search, race detection on'),
+  row('interleave.tagged-stack', INTERLEAVE, null, null, 'a schedule of two CPUs on the stack'),
+  row('interleave.zone', INTERLEAVE, null, null, 'a schedule of two CPUs on a zone, and its fsck'),
   row('items.on', DEBUG, null, null, 'the pair with the item table', true),
   row('checks', DEBUG, null, null, 'a packet, getcl and free, at level checks', true),
   row('invariants', DEBUG, null, null, 'a packet, getcl and free, at level invariants', true),

@@ -29,23 +29,31 @@ export function atomic(machine: Machine, c: number, op: Op): unknown {
   const { address, kind } = op;
   if (address < 0) return perform(op);
   machine.touched = true;
+  const { target, index } = op;
   let old: unknown;
-  let now: unknown;
   let result: unknown;
-  let wrote = false;
+  let wrote = true;
+  let changed = false;
   if (kind === LOAD) {
-    result = Atomics.load(op.target, op.index);
+    result = Atomics.load(target, index);
     old = result;
-    now = result;
-  } else {
-    const { target, index } = op;
+    wrote = false;
+  } else if (kind === STORE) {
     old = target[index];
     result = perform(op);
-    now = target[index];
-    wrote = kind !== COMPARE_EXCHANGE || equals(old, op.value, op.size);
+    changed = !equals(old, result, op.size);
+  } else {
+    // All others return what was there.
+    result = perform(op);
+    old = result;
+    if (kind !== COMPARE_EXCHANGE) changed = target[index] !== old;
+    else {
+      wrote = equals(old, op.value, op.size);
+      changed = wrote && !equals(old, op.extra, op.size);
+    }
   }
   machine.stepWrote = wrote;
-  if (now !== old) machine.spin.changed(c, address, op.size);
+  if (changed) machine.spin.changed(c, address, op.size);
   else machine.spin.unchanged(c, op);
   const { races, recorder } = machine;
   if (races !== null) {
@@ -53,7 +61,7 @@ export function atomic(machine: Machine, c: number, op: Op): unknown {
     races.access(c, address, op.size, mode, op.site);
     if (races.race !== null) reportRace(machine);
   }
-  if (recorder !== null) recorder.access(c, op, old, now, result);
+  if (recorder !== null) recorder.access(c, op, old, target[index], result);
   return result;
 }
 

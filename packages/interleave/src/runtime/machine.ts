@@ -145,7 +145,7 @@ export class Machine {
       }
     }
     this.context = runDirectly(this, program.setup(this.prepared));
-    this.memory.scan(this.context);
+    if (this.context !== this.prepared) this.memory.scan(this.context);
     this.nested = true;
     for (let c = 0; c < this.n; c++) {
       const cpu = this.cpus[c] as Cpu;
