@@ -159,7 +159,10 @@ describe.each(['freebsd', 'netbsd'] as PresetName[])('%s', (preset) => {
     };
     const first = round();
     expect(first).toBeGreaterThan(100);
-    expect(round()).toBe(first);
+    // Which slabs the reclaim of a full arena gives up depends on what was in the caches.
+    for (let again = 0; again < 3; again++) {
+      expect(Math.abs(round() - first)).toBeLessThanOrEqual(first / 50);
+    }
   });
 });
 

@@ -227,6 +227,20 @@ describe('sleepForPages', () => {
 });
 
 describe('sleepForPagesAsync', () => {
+  test('its thread may not block for pages meanwhile', async () => {
+    const { cpus } = machine(1);
+    const slots = exhaust(cpus[0]!, 1);
+    const pending = sleepForPagesAsync(cpus[0]!, 1, 0, () => 1);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    const slot = reserveSlot(cpus[0]!);
+    expect(() => sleepForPages(cpus[0]!, 1, 0, slot, 1, () => false)).toThrow(
+      /could wait for itself/,
+    );
+    releaseSlot(cpus[0]!, slot);
+    putPages(cpus[0]!, slots.pop()!);
+    expect((await pending).outcome).toBe('granted');
+  });
+
   test.each([true, false])(
     'mayBlock %s: resolves in the job that takes the run',
     async (mayBlock) => {

@@ -40,6 +40,7 @@ import { serveReclaim } from './reclaim-zone.ts';
 import { pushVisible } from './smr/zone-free.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
+import { lookAtClock } from './voluntary-trim.ts';
 import { canRun } from './zone-callbacks.ts';
 import { cpuDomain, fetchBucket, putBucket, raisePeak } from './zone-domain.ts';
 
@@ -81,6 +82,7 @@ export function allocSlow(uma: Uma, cache: number, flags: number, argument: numb
     if (!cpu.mayBlock && height > DEFERRED_MAX) return failed(uma, cache, inner);
     if (!inner) {
       checkpoint(cpu);
+      lookAtClock(uma);
       serveReclaim(uma, zone);
     }
     // Ends: a refill that returns true loaded at least one item; others can take items away only
@@ -151,6 +153,7 @@ export function putItem(uma: Uma, cache: number, slot: number): void {
       : words[cache + ALLOC_COUNT] === words[cache + ALLOC_ENTRIES];
     if (full) {
       checkpoint(cpu);
+      lookAtClock(uma);
       serveReclaim(uma, words[cache + ZONE]!);
     }
     if (visible) pushVisible(uma, cache, slot);

@@ -27,6 +27,7 @@ export {
   zoneWarnings,
 } from './limit/warning.ts';
 export { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts';
+export { LOW_MEMORY_PAUSE_MS, lowMemory, onLowMemory } from './low-memory.ts';
 export { freePagesMin, updateBucketDisable } from './page-shortage.ts';
 export { ANSWER_MS, reclaim, type ReclaimRequest, type ReclaimResult } from './reclaim.ts';
 export { ANY_DOMAIN, reclaimersOf } from './reclaim-zone.ts';
@@ -80,6 +81,13 @@ export { sysctlName } from './statistics/zone-sysctl.ts';
 export { REDZONE_BYTE, REDZONE_BYTES, REDZONE_ITEM_MAX } from './redzone.ts';
 export * from './typed/index.ts';
 export { Uma, umaOf, type UmaOptions } from './uma.ts';
+export {
+  endPeriods,
+  MISSED_PERIODS_MAX,
+  PERIOD_MS,
+  setTrimPeriod,
+  watchPeriods,
+} from './voluntary-trim.ts';
 export * from './working-set.ts';
 export { itemsPerSlab, Zone } from './zone.ts';
 export { zoneCache, zoneDomain } from './zone-domain.ts';

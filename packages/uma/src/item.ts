@@ -16,7 +16,7 @@ import { checkDeferred, putItem } from './cache-slow.ts';
 import { countSample, redzoneVerify, trashFill, trashVerify } from './debug.ts';
 import { ANY_DOMAIN, importDomain } from './domain-policy.ts';
 import { DoubleFreeError } from './errors.ts';
-import { M_WAITOK, M_ZERO } from './flags.ts';
+import { M_ZERO } from './flags.ts';
 import { fail, giveBack, undo } from './hands.ts';
 import { FailureSite, injected } from './inject.ts';
 import { ANY_GENERATION, checkedEntry, itemEntry, markFree, markLive } from './item-table.ts';
@@ -34,7 +34,7 @@ import { M_LATER, releaseRest, reserveForItem, zoneLimit } from './limit/reserve
 import { checkRedzone } from './redzone.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
-import { waitForPages } from './wait.ts';
+import { getPages } from './wait.ts';
 import { runCtor, runDtor, runInit, runZfini } from './zone-callbacks.ts';
 import { cpuDomain } from './zone-domain.ts';
 
@@ -278,17 +278,18 @@ function takeItem(uma: Uma, zone: number, slot: number, flags: number, domain: n
   const keg = words[zone + Z.keg.at]!;
   const units = reserveSlot(cpu);
   let took = false;
-  // Ends: another pass only behind a wait for pages, or when the zone was given its limit since we
-  // looked, which happens once.
-  for (;;) {
+  // Ends: another pass only once behind a reclaim, behind a wait for pages, or when the zone was given
+  // its limit since we looked, which happens once.
+  for (let tries = 0; ; tries++) {
     const limit = zoneLimit(uma, zone);
     const needsUnit = limit !== 0 && words[units] !== HandKind.units;
     if (needsUnit && !reserveForItem(uma, zone, limit, units, flags)) break;
     if (injected(uma, FailureSite.item)) break;
+    uma.shortKeg = 0;
     took = takeFromKeg(uma, keg, zone, slot, units, domain, flags);
     if (took) break;
     if (limit === 0 && zoneLimit(uma, zone) !== 0) continue;
-    if ((flags & M_WAITOK) === 0 || !waitForPages(uma, keg)) break;
+    if (!getPages(uma, zone, flags, domain, tries)) break;
   }
   releaseRest(uma, units);
   return took;

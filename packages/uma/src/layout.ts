@@ -28,6 +28,27 @@ export const UmaRoot = {
     bucketDisable: { at: 1, type: 'i32', kind: 'hint', what: 'pages are short: no new buckets' },
     limitedZones: { at: 4, type: 'i32', kind: 'atomic', what: 'zones that have a limit' },
     warningsOff: { at: 5, type: 'i32', kind: 'atomic', what: '1: vm.zone_warnings is 0' },
+    lowMemoryOwner: {
+      at: 8,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'CPU + 1 | incarnation << 9 that handles a shortage of pages, 0 = none',
+    },
+    lowMemoryEvents: { at: 9, type: 'i32', kind: 'atomic', what: 'shortages handled' },
+    lowMemoryInVain: {
+      at: 10,
+      type: 'i64',
+      kind: 'atomic',
+      what: 'end of the last one if it brought no page, milliseconds since 1970; 0 = it did',
+    },
+    periodBegan: {
+      at: 12,
+      type: 'i64',
+      kind: 'atomic',
+      what: 'begin of the period of voluntary trims, milliseconds since 1970',
+    },
+    periodMs: { at: 14, type: 'i32', kind: 'atomic', what: 'its length; 0 = no voluntary trims' },
+    periods: { at: 15, type: 'i32', kind: 'atomic', what: 'periods ended, made up ones too' },
     smrs: {
       at: 20,
       type: 'i32',
@@ -464,6 +485,8 @@ export const Hand = {
   slab: 18,
   /** value: word index of a zone, one of whose `reclaimers` is this CPU. */
   reclaimer: 19,
+  /** value: what this CPU has stored in `lowMemoryOwner`. */
+  lowMemory: 20,
   /** A bucket of an SMR zone that has left its cache and has no goal yet; fields as for `bucket`. */
   visible: 28,
   /**

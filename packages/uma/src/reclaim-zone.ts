@@ -72,13 +72,16 @@ export function reclaimZone(
   if (shrink && request !== 'idle') shrinkBuckets(uma, zone);
   const mayEmpty = mayRun(uma, zone, emptyingCallbacks(uma, zone));
   const everywhere = domain === ANY_DOMAIN || isRoundRobin(uma, zone);
-  const before = pass.items;
   for (let each = 0; each < uma.arena.domains; each++) {
+    const before = pass.items;
     if (everywhere || each === domain) reclaimQueue(uma, zone, each, request, mayEmpty, pass);
+    // A voluntary trim looks at the keg where it has just freed something.
+    const emptied = request !== 'idle' || pass.items > before;
+    if (emptied && (domain === ANY_DOMAIN || each === domain)) {
+      reclaimKeg(uma, zone, each, request, pass);
+    }
   }
-  const emptied = pass.items > before;
   if (!mayEmpty) leaveForOpener(uma, zone, request, pass);
-  if (request !== 'idle' || emptied) reclaimKeg(uma, zone, domain, request, pass);
   endReclaim(uma, slot);
   giveBack(cpu, slot);
 }
@@ -132,6 +135,7 @@ function reclaimQueue(
 ): void {
   const { words, cpu } = uma;
   const record = zoneDomain(uma, zone, domain);
+  if (mayEmpty) reclaimCross(uma, zone, domain, request, pass);
   lockMutex(cpu, record);
   updateWorkingSet(words, record + ESTIMATE);
   const keep =
@@ -142,7 +146,6 @@ function reclaimQueue(
         : idleTrimTarget(words, record + ESTIMATE);
   unlockMutex(cpu, record);
   if (!mayEmpty) return;
-  if (request !== 'idle') reclaimCross(uma, zone, domain, pass);
   // Ends: each round frees a bucket; others refill only by their own progress.
   for (;;) {
     const slot = reserveSlot(cpu);
@@ -157,12 +160,21 @@ function reclaimQueue(
   }
 }
 
-/** The domain's partial bucket of items that other domains' CPUs freed. */
-function reclaimCross(uma: Uma, zone: number, domain: number, pass: Pass): void {
+/**
+ * The domain's partial bucket of items that other domains' CPUs freed: not part of the queue nor of
+ * its estimate. A voluntary trim does not look at the keg for it.
+ */
+function reclaimCross(
+  uma: Uma,
+  zone: number,
+  domain: number,
+  request: ZoneRequest,
+  pass: Pass,
+): void {
   const { words, cpu } = uma;
   const slot = reserveSlot(cpu);
   if (takeCross(uma, zone, domain, slot)) {
-    pass.items += words[slot + 3]!;
+    if (request !== 'idle') pass.items += words[slot + 3]!;
     drainBucket(uma, slot);
     freeBucket(uma, slot, InternalFlag.BUCKET);
   }
@@ -177,17 +189,12 @@ function reclaimKeg(
   request: ZoneRequest,
   pass: Pass,
 ): void {
-  const { words, arena } = uma;
+  const { words } = uma;
   const keg = words[zone + Z.keg.at]!;
   if (keg === 0 || (words[keg + K.flags.at]! & ZoneFlag.NOFREE) !== 0) return;
   const primary = words[keg + K.zone.at]!;
-  if (!mayRun(uma, primary, CallbackBit.fini)) {
-    leaveForOpener(uma, primary, request, pass);
-    return;
-  }
-  for (let each = 0; each < arena.domains; each++) {
-    if (domain === ANY_DOMAIN || each === domain) pass.slabs += drainSlabs(uma, keg, each);
-  }
+  if (mayRun(uma, primary, CallbackBit.fini)) pass.slabs += drainSlabs(uma, keg, domain);
+  else leaveForOpener(uma, primary, request, pass);
 }
 
 // Zones that this thread has not opened.

@@ -24,6 +24,7 @@ import {
 import { isPressed, relieve, relieveAll } from './limit/pressure.ts';
 import { zoneLimit } from './limit/reserve.ts';
 import { flushOwn, moveAndFree } from './drain-cpus.ts';
+import { endLowMemory } from './low-memory.ts';
 import { endReclaim } from './reclaim-zone.ts';
 import { destroySlab } from './slab.ts';
 import { endSections } from './smr/create.ts';
@@ -54,6 +55,7 @@ export function registerRepairs(arena: Arena): void {
   };
   hooks.slotRepairs[Hand.slab] = (cpu, slot) => destroySlab(umaOf(cpu), slot);
   hooks.slotRepairs[Hand.reclaimer] = (cpu, slot) => endReclaim(umaOf(cpu), slot);
+  hooks.slotRepairs[Hand.lowMemory] = (cpu, slot) => endLowMemory(umaOf(cpu), slot);
   hooks.cacheRepairs.push(repairCaches);
 }
 

@@ -61,13 +61,24 @@ const BITS = SlabHeader.words;
  * slab in its slot, where the operation's `undo` destroys it.
  */
 export function buildSlab(uma: Uma, keg: number, domain: number, flags: number): boolean {
+  return buildSlabFrom(uma, keg, domain, flags, reserveSlot(uma.cpu));
+}
+
+/** `buildSlab` with the top hand slot `pages`, which it gives back: void, or with a run of its pages. */
+export function buildSlabFrom(
+  uma: Uma,
+  keg: number,
+  domain: number,
+  flags: number,
+  pages: number,
+): boolean {
   const { words, cpu } = uma;
-  const pages = reserveSlot(cpu);
   const header = reserveSlot(cpu);
   const table = reserveSlot(cpu);
   if (!takeParts(uma, keg, domain, flags, pages, header, table)) {
     if (words[header] !== HandKind.none) returnPart(uma, header);
     if (words[table] !== HandKind.none) returnPart(uma, table);
+    if (words[pages] !== HandKind.none) putPages(cpu, pages);
     giveBack(cpu, pages);
     uma.why = FailureReason.pages;
     return false;
@@ -78,10 +89,14 @@ export function buildSlab(uma: Uma, keg: number, domain: number, flags: number):
   else destroySlab(uma, pages);
   giveBack(cpu, pages);
   if (!built) uma.why = FailureReason.init;
+  uma.shortKeg = 0;
   return built;
 }
 
-/** Pages, and an offpage header and an item table where the keg has them. */
+/**
+ * Pages, and an offpage header and an item table where the keg has them. `uma.shortKeg` tells for which
+ * keg pages were missing: this one, or that of its headers or tables.
+ */
 function takeParts(
   uma: Uma,
   keg: number,
@@ -91,13 +106,19 @@ function takeParts(
   header: number,
   table: number,
 ): boolean {
-  const { words, cpu } = uma;
+  const { words } = uma;
   return (
     takePart(uma, words[keg + K.slabZone.at]!, header, domain, flags, SITE.slabHeader) &&
     takePart(uma, words[keg + K.tableZone.at]!, table, domain, flags, SITE.slabTable) &&
     !injected(uma, SITE.slabPages) &&
-    takePages(cpu, words[keg + K.ppera.at]!, domain, pages) !== 0
+    (words[pages] !== HandKind.none || takeOwnPages(uma, keg, domain, pages))
   );
+}
+
+function takeOwnPages(uma: Uma, keg: number, domain: number, pages: number): boolean {
+  if (takePages(uma.cpu, uma.words[keg + K.ppera.at]!, domain, pages) !== 0) return true;
+  uma.shortKeg = keg;
+  return false;
 }
 
 /** One item of an internal zone, which never uses buckets; true when there is no such part. */

@@ -37,6 +37,7 @@ import { registerRepairs } from './recover.ts';
 import { FailureReason } from './statistics/failures.ts';
 import { openSmr } from './smr/open.ts';
 import type { Smr } from './smr/smr.ts';
+import { beginPeriods, watchPeriods } from './voluntary-trim.ts';
 import { openZone, type Zone } from './zone.ts';
 
 const R = UmaRoot.fields;
@@ -82,6 +83,14 @@ export class Uma {
   waitUntil: number;
   /** Prints warnings: `console.warn` unless replaced. */
   warn: (text: string) => void;
+  /** The keg for whose slab the last attempt found no pages, 0 when it found them. */
+  shortKeg: number;
+  /** This thread handles a shortage of pages, or ends a period: not again inside. */
+  reclaiming: boolean;
+  /** `performance.now()` at which this thread looks next whether a period is over. */
+  nextPeriod: number;
+  /** What other layers do in a shortage of pages (low-memory.ts). */
+  readonly lowMemoryHandlers: Set<(uma: Uma) => void>;
   private pending: unknown;
 
   private constructor(cpu: Cpu, root: number) {
@@ -101,6 +110,10 @@ export class Uma {
     this.failed = 0;
     this.waitUntil = Infinity;
     this.warn = (text) => console.warn(text);
+    this.shortKeg = 0;
+    this.reclaiming = false;
+    this.nextPeriod = Infinity;
+    this.lowMemoryHandlers = new Set();
     this.pending = undefined;
     this.operations = createCacheOperations(this);
   }
@@ -133,6 +146,8 @@ export class Uma {
     }
     attached.set(cpu, uma);
     registerRepairs(cpu.arena);
+    // A CPU that leaves by hand says itself when a period may end.
+    if (cpu.queueLeave !== undefined) watchPeriods(uma);
     return uma;
   }
 
@@ -227,6 +242,7 @@ function rootRecord(cpu: Cpu, options: UmaOptions): Address {
   const root = staticSpace(cpu, UmaRoot.words * 4);
   if (root === 0) throw new TableFullError('Uma.attach: no pages for the root record');
   words[(root >> 2) + R.divisor.at] = options.divisor ?? 1;
+  beginPeriods(cpu, root >> 2);
   // straight
   Atomics.store(words, Root.uma, root);
   words[STATIC_NEXT] = root + UmaRoot.words * 4;

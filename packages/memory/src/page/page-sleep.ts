@@ -46,7 +46,8 @@ export const LOOK_MS_MAX = 64;
  * before the first sleep and then again and again; what it throws is thrown, out of the queue.
  *
  * The CPU is left during the sleep: nothing that was read before the call is valid after it. Throws
- * `WouldBlockError` on a CPU that may not block (vm_wait_domain).
+ * `WouldBlockError` on a CPU that may not block, and on one that waits for pages asynchronously too: the
+ * run that it waits for may have been given to that request, which needs this thread (vm_wait_domain).
  */
 export function sleepForPages(
   cpu: Cpu,
@@ -61,7 +62,12 @@ export function sleepForPages(
       `CPU ${cpu.number} may not block for ${pages} pages: use sleepForPagesAsync (allocAsync of a zone)`,
     );
   }
-  const { words } = cpu;
+  const { words, arena } = cpu;
+  if (Atomics.load(words, pageCell(arena, cpu.number, PageWait.asynchronous)) !== PageCell.free) {
+    throw new WouldBlockError(
+      `CPU ${cpu.number} waits for pages asynchronously: blocking could wait for itself`,
+    );
+  }
   const deadline = performance.now() + timeoutMs;
   if (words[cpu.entered] === 0) enterCpu(cpu);
   const cell = joinPageQueue(cpu, poolOf(cpu, domain), pages, PageWait.blocking);

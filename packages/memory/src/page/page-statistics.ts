@@ -8,6 +8,7 @@ import type { Cpu } from '../cpu/cpu.ts';
 import { PageEntry, PAGE_BINS, PagePool } from '../layout/records.ts';
 import { lockMutex, unlockMutex } from '../sync/mutex.ts';
 import { binOf } from './page-run.ts';
+import { checkPageQueue } from './page-wait-check.ts';
 
 const RUN = PageEntry.fields.run.at;
 const NEXT = PageEntry.fields.next.at;
@@ -53,7 +54,7 @@ export function largestFreeRun(cpu: Cpu): number {
 
 /**
  * Checks one domain's free lists against the boundary tags: every free run is in the right bin
- * once, no two free runs touch, and the counts agree. Returns what is wrong, in words.
+ * once, no two free runs touch, and the counts agree; and the queue of those who wait for pages. Returns what is wrong, in words.
  */
 export function checkPagePool(cpu: Cpu, domain: number): string[] {
   const { arena, words } = cpu;
@@ -112,5 +113,6 @@ export function checkPagePool(cpu: Cpu, domain: number): string[] {
     );
   }
   unlockMutex(cpu, pool);
+  violations.push(...checkPageQueue(cpu, domain));
   return violations;
 }

@@ -1,7 +1,7 @@
 /**
  * Allocation that waits without blocking its thread (`Zone.allocAsync`): for CPUs with `mayBlock:
- * false`, and for threads that serve others meanwhile. It stands in the same queue as the blocking
- * requests. No hand slot is held over the wait; grant and item are taken in one job.
+ * false`, and for threads that serve others meanwhile. It stands in the same queues as the blocking
+ * requests, that of the zone's limit and that for pages (wait.ts). No hand slot is held over the wait; grant and item are taken in one job.
  */
 
 import {
@@ -17,6 +17,7 @@ import { M_NOWAIT, M_WAITOK } from '../flags.ts';
 import { fail, giveBackTo, handHeight } from '../hands.ts';
 import { allocGranted } from '../item.ts';
 import { countFailure, FailureReason } from '../statistics/failures.ts';
+import { getPagesAsync } from '../wait.ts';
 import type { Zone } from '../zone.ts';
 import { recallCached } from './flush.ts';
 import { M_LATER, zoneLimit } from './reserve.ts';
@@ -40,12 +41,19 @@ export async function allocAsync(zone: Zone, options: AllocAsyncOptions): Promis
   const { signal, timeoutMs = Infinity } = options;
   const deadline = performance.now() + timeoutMs;
   signal?.throwIfAborted();
-  // Ends with an item, a reason, an abort or the deadline; a busy lock is another CPU's progress.
+  // Ends with an item, a reason, an abort or the deadline; a busy lock is another CPU's progress, and
+  // so is another attempt behind a wait for pages.
   for (;;) {
     const first = tryAlloc(zone, options);
+    if (first.failure === 'pages') {
+      const waited = await waitForPages(zone, options, deadline - performance.now());
+      if (waited === 'again') continue;
+      return waited === 'failed' ? first : failedWith('timeout');
+    }
     if (first.failure !== 'limit' && first.failure !== 'busy') return first;
     const left = deadline - performance.now();
     const second = first.failure === 'busy' ? first : await waitForUnit(zone, options, left);
+    if (second.failure === 'pages') continue;
     if (second.failure !== 'busy') return second;
     if (performance.now() >= deadline) return second;
     await new Promise((resolve) => {
@@ -60,6 +68,22 @@ function tryAlloc(zone: Zone, options: AllocAsyncOptions): AllocResult {
   const { uma } = zone;
   const flags = requestFlags(options) | M_LATER;
   return allocResult(uma, uma.operations.alloc(zone.cache, flags, options.argument ?? 0));
+}
+
+/** In the job of the attempt that found none. */
+async function waitForPages(
+  zone: Zone,
+  options: AllocAsyncOptions,
+  left: number,
+): ReturnType<typeof getPagesAsync> {
+  const { uma, record, cache } = zone;
+  const { signal } = options;
+  const waited = await getPagesAsync(uma, record, requestFlags(options), {
+    timeoutMs: left,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  if (waited === 'timeout') countFailure(uma, cache, FailureReason.timeout);
+  return waited;
 }
 
 async function waitForUnit(
