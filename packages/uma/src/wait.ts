@@ -35,9 +35,9 @@ const ANSWER_WAITING_MS = 5;
 
 /**
  * Called after an attempt of `zone` found no pages (`uma.shortKeg`): true when another is worth while.
- * `domain` is where it looked, or
- * ANY_DOMAIN; `tries` is how many there were before. What the caller has in hand slots stays there; the CPU may
- * have been left meanwhile. `uma.waitUntil` bounds the wait of M_WAITOK.
+ * `domain` is where it looked, or ANY_DOMAIN; `tries` is how many there were before. What the caller has
+ * in hand slots stays there; the CPU may have been left meanwhile. `uma.waitUntil` bounds the wait of
+ * M_WAITOK.
  *
  * Bucket zones ask for no reclaim: their users do without. Inside a low-memory event nobody waits.
  * Throws `WouldBlockError` on a CPU that may not block, and what an init threw.
