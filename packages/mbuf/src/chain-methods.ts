@@ -25,12 +25,24 @@ import { defrag } from './chain/defrag.ts';
 import { devget, type DeviceCopy } from './chain/devget.ts';
 import { demote, dupPkthdr, movePkthdr, pkthdrRemove } from './chain/header.ts';
 import { add, append, cat, catpkt } from './chain/join.ts';
+import { hexadecimal, type PointerFormat, print } from './chain/print.ts';
 import { pulldown } from './chain/pulldown.ts';
 import { split } from './chain/split.ts';
+import { verifyPacket } from './chain/verify.ts';
 import { MbufCore } from './core.ts';
 import { lastMbuf } from './segment.ts';
 
 export class ChainMethods extends MbufCore {
+  /** m_verify_packet: throws PacketError unless the packet is as one should be. */
+  verifyPacket(m: Address): void {
+    verifyPacket(this, m);
+  }
+
+  /** m_print: `m`, with modifier `c` its chain, as text; `pointer` writes the pointers. */
+  print(m: Address, modifiers: string = '', pointer: PointerFormat = hexadecimal): string {
+    return print(this, m, modifiers, pointer);
+  }
+
   /** m_length: pkthdr.len, or the sum of m_len without a header. */
   length(m: Address): number {
     return length(this, m);

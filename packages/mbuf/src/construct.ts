@@ -7,7 +7,7 @@
 import { type Address, DebugLevel, Panic } from '@umbuf/memory';
 import { M_EXT, MCLBYTES } from './constants.ts';
 import { ExtType } from './freebsd-flags.ts';
-import { ExternalRecord, MbufHeader, PacketHeader } from './layout.ts';
+import { ExternalRecord, MbufHeader } from './layout.ts';
 import { checkJunk, junkCluster } from './zones.ts';
 
 const H = MbufHeader.fields;
@@ -17,9 +17,7 @@ const LEN = H.len.at;
 const FLAGS = H.flags.at;
 const TYPE = H.type.at;
 const OWNER = H.owner.at;
-const P = PacketHeader.fields;
 const E = ExternalRecord.fields;
-const TAGS = P.tags.at;
 
 type Words = Int32Array<SharedArrayBuffer>;
 
@@ -74,10 +72,4 @@ export function checkFreedPacket(words: Words, m: Address, ext: number, level: n
     throw new Panic(`mbuf_packet: mbuf ${m} comes back without its cluster as it was`);
   }
   if (level >= DebugLevel.invariants) junkCluster(words, m, ext);
-}
-
-/** Packet tags are not built yet: the list of an mbuf that is freed must be empty. */
-export function checkNoTags(words: Words, m: Address, pkthdr: number): void {
-  const tags = words[(m >> 2) + pkthdr + TAGS]!;
-  if (tags !== 0) throw new Panic(`mbuf ${m}: packet tag list begins at ${tags}`);
 }

@@ -5,7 +5,7 @@
  */
 
 import { type Address, type Arena, type Cpu, DebugLevel, type Kernels, NULL } from '@umbuf/memory';
-import { reclaim, type Uma } from '@umbuf/uma';
+import { reclaim, type Uma, type Zone } from '@umbuf/uma';
 import { type CopyM, createCopym } from './chain/copy.ts';
 import type { PresetName } from './constants.ts';
 import type { ExternalFree } from './external/callbacks.ts';
@@ -93,6 +93,9 @@ export class MbufCore implements PresetView {
   /** Where `copym` begins in its first mbuf; of no use to callers. */
   copySkip: number;
 
+  /** The tag zones that this thread has opened, by size. */
+  readonly tagZones: (Zone | undefined)[];
+
   /** This thread's ext_free callbacks by id, and what they threw in the running operation. */
   readonly externalFrees: (ExternalFree | undefined)[];
   readonly callbackErrors: unknown[];
@@ -137,6 +140,7 @@ export class MbufCore implements PresetView {
     this.offset = 0;
     this.head = NULL;
     this.copySkip = 0;
+    this.tagZones = [];
     this.externalFrees = [];
     this.callbackErrors = [];
     const { get, gethdr, getcl } = createGet(this);

@@ -41,6 +41,16 @@ export class PacketHeaderError extends MbufError {
   override name = 'PacketHeaderError';
 }
 
+/** A packet that is not as a packet should be (m_verify_packet). */
+export class PacketError extends MbufError {
+  override name = 'PacketError';
+}
+
+/** A packet tag that cannot be: its id or length, or the list it is said to be on. */
+export class TagError extends MbufError {
+  override name = 'TagError';
+}
+
 /** The data is read-only: shared, or mapped so. */
 export class ReadOnlyError extends MbufError {
   override name = 'ReadOnlyError';

@@ -9,18 +9,20 @@
 
 import { type Address, DebugLevel, NULL as NONE } from '@umbuf/memory';
 import { M_EXT as EXT, M_PKTHDR as PKTHDR } from './constants.ts';
-import { checkFreedPacket, checkNoTags } from './construct.ts';
+import { checkFreedPacket } from './construct.ts';
 import { throwCallbackError } from './external/callbacks.ts';
 import { dropReference, finishLast } from './external/last-reference.ts';
 import { checkFreeExternal, freeExternal } from './external/reference.ts';
 import { ExtType, FreebsdType } from './freebsd-flags.ts';
-import { ExternalRecord, MbufHeader, MbufStatistics } from './layout.ts';
+import { ExternalRecord, MbufHeader, MbufStatistics, PacketHeader } from './layout.ts';
 import type { MbufCore } from './core.ts';
+import { tagDeleteChain } from './tag.ts';
 
 // Constants of this module, which V8 folds: an imported one is a cell that it loads and checks.
 const NULL = NONE;
 const M_EXT = EXT;
 const M_PKTHDR = PKTHDR;
+const TAGS = PacketHeader.fields.tags.at;
 const { EXT_PACKET, EXT_CLUSTER, EXT_SFBUF } = ExtType;
 /** m_type of an mbuf in use is 1 to this. */
 const TYPE_MAX: number = FreebsdType.MT_NOINIT - 1;
@@ -60,7 +62,7 @@ export function createFree(mbufs: MbufCore): {
     if (checked || m <= 0 || (type - 1) >>> 0 >= TYPE_MAX) mbufs.checkMbuf('m_free', m);
     const flags = words[base + FLAGS]!;
     const next = words[base + NEXT]! as Address;
-    if ((flags & M_PKTHDR) !== 0) checkNoTags(words, m, pkthdr);
+    if ((flags & M_PKTHDR) !== 0 && words[base + pkthdr + TAGS] !== 0) tagDeleteChain(mbufs, m);
     const storage = flags & storageFlags;
     if (storage === 0) {
       words[types + (type & TYPE_MASK)]! -= 1;

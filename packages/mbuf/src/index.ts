@@ -3,6 +3,7 @@
 export type { Bytes } from './bytes.ts';
 export { checkMbufs, readMbstat } from './check.ts';
 export type { DeviceCopy } from './chain/devget.ts';
+export { hexadecimal, type PointerFormat, type PointerKind } from './chain/print.ts';
 export * from './constants.ts';
 export * from './errors.ts';
 export type { ExternalFree } from './external/callbacks.ts';
@@ -15,10 +16,12 @@ export {
   MbufRoot,
   MbufStatistics,
   PacketHeader,
+  TagRecord,
 } from './layout.ts';
 export { Mbufs } from './mbufs.ts';
 export * from './netbsd-flags.ts';
 export { type PresetView, presetView } from './preset.ts';
 export type { MbufOptions, ZoneLimits } from './root.ts';
 export * from './sizing.ts';
+export { liveTags, MTAG_PERSISTENT, TAG_HEADER_BYTES } from './tag.ts';
 export type { MbufZones } from './zones.ts';

@@ -120,6 +120,18 @@ export const ExternalRecord = {
   },
 } as const;
 
+/** `struct m_tag`; the data follows. */
+export const TagRecord = {
+  name: 'm_tag',
+  words: 4,
+  fields: {
+    next: { at: 0, type: 'i32', kind: 'owned', what: 'next tag of the packet, 0 = none' },
+    cookie: { at: 1, type: 'i32', kind: 'owned', what: "m_tag_cookie; NetBSD's tags have 0" },
+    id: { at: 2, type: 'i32', kind: 'owned', what: 'm_tag_id, 16 bits' },
+    length: { at: 3, type: 'i32', kind: 'owned', what: 'm_tag_len, bytes of data, 16 bits' },
+  },
+} as const;
+
 /** Slots of the type statistic; m_type is taken modulo this. */
 export const TYPE_SLOTS = 32;
 /** Ids of ext_free callbacks are 1 to 255. */
@@ -174,6 +186,13 @@ export const MbufStatistics = {
   },
 } as const;
 
-for (const layout of [MbufHeader, PacketHeader, ExternalRecord, MbufRoot, MbufStatistics]) {
+for (const layout of [
+  MbufHeader,
+  PacketHeader,
+  ExternalRecord,
+  TagRecord,
+  MbufRoot,
+  MbufStatistics,
+]) {
   checkLayout(layout);
 }

@@ -2,14 +2,13 @@
  * The mbuf system as one thread sees it. `Mbufs.attach(uma)` makes or adopts the arena's shared root
  * and opens the six zones; the object holds this thread's views, zones and ext_free callbacks (functions
  * cannot be shared), and the operations under their kernel names without `m_`: allocation and storage
- * here, chains in chain-methods.ts, the hottest (get, gethdr, getcl, free, freem, copym) in core.ts.
+ * here, chains in chain-methods.ts, packet tags in tag-methods.ts, the hottest (get, gethdr, getcl, free, freem, copym) in core.ts.
  *
  * Addresses in, addresses out: no JavaScript object is made per mbuf.
  */
 
 import { type Address, NULL } from '@umbuf/memory';
 import { type Uma, umaOf } from '@umbuf/uma';
-import { ChainMethods } from './chain-methods.ts';
 import { cljget, cljset, clget, extadd, extaddref, freeCluster } from './external/attach.ts';
 import { type ExternalFree, registerExternalFree } from './external/callbacks.ts';
 import { registerRepair } from './external/last-reference.ts';
@@ -19,6 +18,7 @@ import { MbufRoot, MbufStatistics } from './layout.ts';
 import { presetView } from './preset.ts';
 import { type MbufOptions, openRoot, rootLimits, rootPreset } from './root.ts';
 import { capacity, isWritable, leadingSpace, referenceCount, trailingSpace } from './segment.ts';
+import { TagMethods } from './tag-methods.ts';
 import { applyLimits, openZones } from './zones.ts';
 
 const R = MbufRoot.fields;
@@ -26,7 +26,7 @@ const R = MbufRoot.fields;
 const attached = new WeakMap<Uma, Mbufs>();
 
 /** The constructor (core.ts) only stores fields. */
-export class Mbufs extends ChainMethods {
+export class Mbufs extends TagMethods {
   /**
    * The mbuf system of uma's arena, for this thread; the same object for the same Uma. The first
    * attach in the arena settles preset and settings; a later one may leave them out, and throws

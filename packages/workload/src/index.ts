@@ -22,3 +22,11 @@ export {
   StressSession,
 } from './stress/session.ts';
 export type { StressProgress } from './stress/watch.ts';
+export type { Program } from './vectors/run-program.ts';
+export {
+  readVectors,
+  runVectors,
+  type VectorFailure,
+  VectorFileError,
+  type VectorReport,
+} from './vectors/run-vectors.ts';

@@ -12,6 +12,7 @@ import { shareStorage } from '../external/reference.ts';
 import { MbufHeader, PacketHeader } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
 import { capacity, hasPacketHeader, requireInt32, setPacketLength } from '../segment.ts';
+import { tagCopyChain } from '../tag.ts';
 import { claimFrom, copyHeaderWords, dupPkthdr, requirePacketHeader } from './header.ts';
 
 // Constants of this module, which V8 folds: an imported one is a cell that it loads and checks.
@@ -25,6 +26,7 @@ const FLAGS = MbufHeader.fields.flags.at;
 const TYPE = MbufHeader.fields.type.at;
 const OWNER = MbufHeader.fields.owner.at;
 const PACKET_LEN = PacketHeader.fields.len.at;
+const TAGS = PacketHeader.fields.tags.at;
 
 /** m_copym of one thread. */
 export type CopyM = (m: Address, off: number, len: number, how: number) => Address;
@@ -62,6 +64,8 @@ export function createCopym(mbufs: MbufCore): CopyM {
       if (header) {
         header = false;
         copyHeaderWords(words, target + pkthdr, (m >> 2) + pkthdr);
+        // A copy without tags for want of memory is a copy (B13).
+        if (words[(m >> 2) + pkthdr + TAGS] !== 0) tagCopyChain(mbufs, n, m);
         words[target + FLAGS] = words[(m >> 2) + FLAGS]! & copyFlags;
         words[target + DATA] = n + pktdat;
         if (!all) words[target + pkthdr + PACKET_LEN] = len;

@@ -8,6 +8,7 @@ import { M_EXT, M_PKTHDR } from '../constants.ts';
 import { ExternalStorageError, PacketHeaderError } from '../errors.ts';
 import { PacketHeader } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
+import { tagCopyChain, tagDeleteChain } from '../tag.ts';
 import { DATA, FLAGS, hasPacketHeader, isWritable, NEXT, OWNER } from '../segment.ts';
 
 const TAGS = PacketHeader.fields.tags.at;
@@ -40,17 +41,18 @@ export function movePkthdr(mbufs: MbufCore, to: Address, from: Address): void {
 /**
  * Copies from's packet header to `to` (m_dup_pkthdr, M_COPY_PKTHDR). to's flags become from's
  * M_COPYFLAGS and its own storage flags; without external storage its data starts behind the header.
- * False when a tag could not be copied.
+ * to's own tags go. False when a tag could not be copied: the copy has none then, and is a copy (B13).
  */
 export function dupPkthdr(mbufs: MbufCore, to: Address, from: Address): boolean {
   const { words } = mbufs;
   requirePacketHeader(mbufs, 'm_dup_pkthdr', from);
   const flags = words[(to >> 2) + FLAGS]!;
+  if (hasPacketHeader(mbufs, to)) tagDeleteChain(mbufs, to);
   copyHeaderWords(words, (to >> 2) + mbufs.pkthdr, (from >> 2) + mbufs.pkthdr);
   words[(to >> 2) + FLAGS] =
     (words[(from >> 2) + FLAGS]! & mbufs.copyFlags) | (flags & mbufs.storageFlags);
   if ((flags & M_EXT) === 0) words[(to >> 2) + DATA] = to + mbufs.pktdat;
-  return true;
+  return words[(from >> 2) + mbufs.pkthdr + TAGS] === 0 || tagCopyChain(mbufs, to, from);
 }
 
 /** Copies a packet header, both given by word index, without its tags. */
@@ -98,6 +100,7 @@ export function demote(mbufs: MbufCore, m: Address, all: boolean, flags: number)
 
 function removeHeader(mbufs: MbufCore, m: Address): void {
   const { words, pkthdr } = mbufs;
+  tagDeleteChain(mbufs, m);
   words[(m >> 2) + FLAGS]! &= ~M_PKTHDR;
   const header = (m >> 2) + pkthdr;
   for (let word = 0; word < WORDS; word++) words[header + word] = 0;

@@ -1,12 +1,13 @@
 /**
  * The recorded STATE of a program's world, read from the arena: chains, mbuf by mbuf, and counters.
- * Left out until they exist: owners and packet tags.
+ * Left out until they exist: owners.
  */
 
 import { crc32 } from 'node:zlib';
 import type { Address } from '@umbuf/memory';
 import {
   ExternalRecord,
+  liveTags,
   M_EXT,
   M_PKTHDR,
   MbufHeader,
@@ -14,6 +15,7 @@ import {
   NetbsdFlag,
   NetbsdType,
   PacketHeader,
+  TAG_HEADER_BYTES,
 } from '@umbuf/mbuf';
 import type { World } from './world.ts';
 
@@ -105,9 +107,21 @@ function readMbuf(world: World, m: Address): object {
         ...optional('segsz', P.segsz.at),
         ...optional('vtag', P.vlanTag.at),
         ...optional('rcvif', P.rcvif.at),
+        ...readTags(world, m),
       },
     }),
   };
+}
+
+/** Tags as `[id, length, bytes]`, from first to last. */
+function readTags({ mbufs }: World, m: Address): object {
+  const tags: [number, number, string][] = [];
+  for (let tag = mbufs.tagFirst(m); tag !== 0; tag = mbufs.tagNext(tag)) {
+    const data = tag + TAG_HEADER_BYTES;
+    const length = mbufs.tagLength(tag);
+    tags.push([mbufs.tagId(tag), length, byteString(mbufs.bytes.slice(data, data + length))]);
+  }
+  return tags.length === 0 ? {} : { tags };
 }
 
 export function readChain(world: World, m: Address): object[] {
@@ -119,6 +133,7 @@ export interface Counters {
   readonly parked: number;
   readonly clusters: number;
   readonly exts: number;
+  readonly tags: number;
   readonly types: Record<string, number>;
 }
 
@@ -134,6 +149,7 @@ export function readCounters(world: World): Counters {
     parked: mbufs.words[mbufs.statistics + MbufStatistics.fields.parked.at]!,
     clusters: mbufs.zones.cluster.statistics().live,
     exts: world.buffers.statistics().live,
+    tags: liveTags(mbufs),
     types,
   };
 }

@@ -1,12 +1,19 @@
 /**
- * Runs one recorded program and compares the state after each operation. Operations that do not
- * exist yet are passed over (m_claim, m_claimm, m_print, m_reclaim, tags); a program whose panic
- * comes from one of them ends there.
+ * Runs one recorded program (test/vectors) and compares all of the recorded state after each operation:
+ * chains mbuf by mbuf, counters, callbacks, injected failures, panics.
  */
 
 import { type Address, NULL, UmbufError } from '@umbuf/memory';
 import { M_NOWAIT, M_WAITOK } from '@umbuf/uma';
-import { M_PKTHDR, MbufHeader, type Mbufs, NetbsdType, PacketHeader } from '@umbuf/mbuf';
+import {
+  M_PKTHDR,
+  MbufHeader,
+  type Mbufs,
+  NetbsdType,
+  PacketHeader,
+  TAG_HEADER_BYTES,
+} from '@umbuf/mbuf';
+import { pointerTokens } from './pointer-tokens.ts';
 import { areaStart, byteString, chainOf, FLAGS, readChain, readCounters } from './state.ts';
 import type { World } from './world.ts';
 
@@ -43,15 +50,8 @@ export function pattern(seed: number, length: number): Uint8Array {
 const typeOf = (name: string): number => NetbsdType[name as keyof typeof NetbsdType];
 const howOf = (how: string): number => (how === 'wait' ? M_WAITOK : M_NOWAIT);
 
-/** The programs' operations that are not built yet. */
-const LATER = new Set([
-  'm_claim',
-  'm_claimm',
-  'm_print',
-  'm_reclaim',
-  'x_addtag',
-  'm_verify_packet',
-]);
+/** The programs' operations that are not built yet: owners and protocol drains. */
+const LATER = new Set(['m_claim', 'm_claimm', 'm_reclaim']);
 
 /** A run's handles, and what an operation gave back. */
 class Run {
@@ -105,6 +105,14 @@ class Run {
     words[base + P.rcvif.at] = header['rcvif'] ?? 0;
   }
 
+  addTag(m: Address, { tag: id, len, seed }: Args): void {
+    const { mbufs } = this;
+    const tag = mbufs.tagGet(id, len, M_WAITOK);
+    if (tag === NULL) return;
+    mbufs.bytes.set(pattern(seed, len), tag + TAG_HEADER_BYTES);
+    mbufs.tagPrepend(m, tag);
+  }
+
   build(chain: Args): void {
     const { mbufs, world } = this;
     const { words } = mbufs;
@@ -125,7 +133,10 @@ class Run {
       else words[(last >> 2) + H.next.at] = m;
       last = m;
     }
-    if (chain['pkthdr'] !== undefined) this.setHeader(head, chain['pkthdr']);
+    if (chain['pkthdr'] !== undefined) {
+      this.setHeader(head, chain['pkthdr']);
+      for (const tag of (chain['pkthdr'].tags ?? []) as Args[]) this.addTag(head, tag);
+    }
     this.create(head);
   }
 
@@ -275,6 +286,14 @@ class Run {
         this.fill(chainOf(world, m)[args['i']]!, args['off'], args['len'], args['seed']);
         if (args['fixlen']) mbufs.fixhdr(m);
         return ['void'];
+      case 'x_addtag':
+        this.addTag(m, args);
+        return ['void'];
+      case 'm_verify_packet':
+        mbufs.verifyPacket(m);
+        return ['void'];
+      case 'm_print':
+        return ['void', { text: mbufs.print(m, args['modif'], pointerTokens(world)) }];
       case 'x_fixlen':
         mbufs.fixhdr(m);
         return ['void'];
@@ -308,8 +327,8 @@ export function runProgram(world: World, program: Program): string | undefined {
     }
     expected = next;
     if (state['ctr'] !== '=') {
-      const { mbufs, parked, clusters, exts, types } = state['ctr'];
-      counters = { mbufs, parked, clusters, exts, types };
+      const { owners: _owners, ...others } = state['ctr'];
+      counters = others;
     }
     const names = [...run.handles.keys()].sort();
     if (names.join() !== [...next.keys()].sort().join()) return `${where}: handles ${names.join()}`;
@@ -334,7 +353,7 @@ export function runProgram(world: World, program: Program): string | undefined {
     try {
       const [ret, out] = run.execute(op, args);
       if (result['panic'] !== undefined) {
-        if (!dependsOnTags(program, op)) problem = `${where}: no panic`;
+        problem = `${where}: no panic`;
         break;
       }
       problem =
@@ -343,9 +362,7 @@ export function runProgram(world: World, program: Program): string | undefined {
         difference(`${where}: events`, [...world.events], result['events'] ?? []) ??
         compare(where, result);
       const injected = (result['injected'] ?? 0) as number;
-      if (problem === undefined && fail?.['tag'] === undefined) {
-        problem = difference(`${where}: injected`, world.injected(), injected);
-      }
+      problem ??= difference(`${where}: injected`, world.injected(), injected);
     } catch (error) {
       if (!(error instanceof UmbufError)) throw error;
       if (result['panic'] === undefined) problem = `${where}: ${error.name}: ${error.message}`;
@@ -359,13 +376,13 @@ export function runProgram(world: World, program: Program): string | undefined {
     // the header that each m_devget of nothing leaks (B9).
     const mbufs = program.ops.filter(isEmptyDevget).length;
     const types = mbufs === 0 ? {} : { MT_DATA: mbufs };
-    const left = { mbufs, parked: 0, clusters: 0, exts: 0, types };
+    const left = { mbufs, parked: 0, clusters: 0, exts: 0, tags: 0, types };
     return difference('after the panic', readCounters(world), left);
   }
-  const { mbufs, parked, clusters, exts, types } = program.final['ctr'];
+  const { owners: _owners, ...final } = program.final['ctr'];
   return (
     difference('final events', [...world.events], program.final['events']) ??
-    difference('final ctr', readCounters(world), { mbufs, parked, clusters, exts, types })
+    difference('final ctr', readCounters(world), final)
   );
 }
 
@@ -379,23 +396,9 @@ export function isEmptyDevget({ op, args, result }: Operation): boolean {
   return op === 'm_devget' && len === (off === 0 ? 0 : 4) && result['injected'] === undefined;
 }
 
-/** m_move_pkthdr asserts when `to` has tags of its own, which are not built yet. */
-function dependsOnTags(program: Program, op: string): boolean {
-  return (
-    op === 'm_move_pkthdr' &&
-    (program.ops.some((other) => other.op === 'x_addtag') ||
-      program.init.some((chain) => chain['pkthdr']?.tags !== undefined))
-  );
-}
-
-/** A recorded chain without owners and tags. */
+/** A recorded chain without owners. */
 function withoutLater(chain: Args[]): Args[] {
-  return chain.map((mbuf) => {
-    const { owner: _owner, ...rest } = mbuf;
-    if (rest['pkthdr'] === undefined) return rest;
-    const { tags: _tags, ...pkthdr } = rest['pkthdr'];
-    return { ...rest, pkthdr };
-  });
+  return chain.map(({ owner: _owner, ...rest }) => rest);
 }
 
 /** undefined when equal, else both sides as text. Key order does not matter. */

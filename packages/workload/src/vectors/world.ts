@@ -1,7 +1,7 @@
 /**
- * The world that a recorded program runs in (test/vectors, format in issue 5): an arena with the
+ * The world that a recorded program runs in (test/vectors): an arena with the
  * `netbsd` preset and quirks, identities of mbufs and storage in order of allocation, failure
- * injection, and the driver's external buffers. Owners and tags are not modelled yet.
+ * injection, and the driver's external buffers. Owners are not modelled yet.
  */
 
 import { type Address, Arena, claimCpu, NULL } from '@umbuf/memory';
@@ -39,6 +39,7 @@ export class World {
     this.buffers = uma.open(defineZone({ name: 'driver', size: BUFFER_BYTES, align: 4095 }));
     this.watch('mbuf', this.mbufs.zones.mbuf, (item) => this.ids.set(item, ++this.nextId));
     this.watch('cluster', this.mbufs.zones.cluster, (item) => this.nameStorage(item));
+    for (const zone of this.openTagZones()) this.watch('tag', zone, () => {});
     this.mbufs.registerExternalFree(EXT_FREE, 'driver', (holder) => this.freeBuffer(holder));
   }
 
@@ -55,7 +56,7 @@ export class World {
   arm(fail: Record<string, number | boolean> | undefined): void {
     this.failures.clear();
     this.events.length = 0;
-    for (const kind of ['mbuf', 'cluster', 'ext']) {
+    for (const kind of ['mbuf', 'cluster', 'ext', 'tag']) {
       const at = fail?.[kind];
       if (typeof at !== 'number') continue;
       this.failures.set(kind, { at, sticky: fail?.['sticky'] === true, attempts: 0, injected: 0 });
@@ -85,6 +86,25 @@ export class World {
     this.mbufs.extadd(m, buf, size, EXT_FREE, 0, 0, NetbsdFlag.M_EXT_RW, ExtType.EXT_MOD_TYPE);
   }
 
+  /** The tag zones open at first use: a tag of each size makes them. */
+  private openTagZones(): Zone[] {
+    const { mbufs } = this;
+    for (let length = 1; length <= 0xffff; length = length * 2 + 1) {
+      mbufs.tagFree(mbufs.tagGet(1, length, M_NOWAIT));
+    }
+    return mbufs.tagZones.filter((zone) => zone !== undefined);
+  }
+
+  /** What the driver gave with its storage: for m_print. */
+  argumentOf(buf: number): number | undefined {
+    return this.silent.has(buf) ? undefined : this.args.get(buf);
+  }
+
+  /** Whether the storage came from malloc. */
+  isMalloc(buf: number): boolean {
+    return this.silent.has(buf);
+  }
+
   private freeBuffer(holder: Address): void {
     const { words, ext } = this.mbufs;
     const buf = words[(holder >> 2) + ext + 2]!;
@@ -99,6 +119,7 @@ export class World {
         mbuf: this.ids.get(holder),
       });
     }
+    this.args.delete(buf);
     this.buffers.free(buf);
   }
 
