@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   soak: () => import('./command/soak.ts'),
   vmstat: () => import('./command/vmstat.ts'),
   sysctl: () => import('./command/sysctl.ts'),
+  vectors: () => import('./command/vectors.ts'),
 };
 
 const summaries: Readonly<Record<string, string>> = {
@@ -18,6 +19,7 @@ const summaries: Readonly<Record<string, string>> = {
   pcap: 'move captures through mbufs across CPUs; checksums, reassembly, TCP streams',
   soak: 'the longer campaign: every scenario, memory compared minute by minute',
   vmstat: 'the zones of an arena as vmstat -z prints them; its locks',
+  vectors: "programs recorded from NetBSD's C code, run against our mbufs",
   sysctl: 'the values of an arena: vm.uma.<zone> and the rest of the tree',
 };
 
@@ -57,6 +59,7 @@ export async function main(args: readonly string[]): Promise<number> {
 const EXPECTED = [
   'ScenarioError',
   'CaptureError',
+  'VectorFileError',
   'ArgumentError',
   'ArenaFormatError',
   'CpuUnavailableError',

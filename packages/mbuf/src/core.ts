@@ -8,9 +8,11 @@ import { type Address, type Arena, type Cpu, DebugLevel, type Kernels, NULL } fr
 import { reclaim, type Uma, type Zone } from '@umbuf/uma';
 import { type CopyM, createCopym } from './chain/copy.ts';
 import type { PresetName } from './constants.ts';
+import type { DrainHook } from './drain.ts';
 import type { ExternalFree } from './external/callbacks.ts';
 import { createFree, type Free } from './free.ts';
 import { createGet, type Get, type GetCluster } from './get.ts';
+import type { DefaultOwners } from './owner.ts';
 import type { PresetView } from './preset.ts';
 import { checkChain, checkMbuf } from './validate.ts';
 import type { MbufZones } from './zones.ts';
@@ -23,6 +25,7 @@ export interface CoreParts {
   readonly preset: PresetName;
   readonly view: PresetView;
   readonly quirks: boolean;
+  readonly defaultOwners: DefaultOwners | undefined;
   readonly maxLinkhdr: number;
   readonly maxProtohdr: number;
 }
@@ -46,6 +49,8 @@ export class MbufCore implements PresetView {
 
   readonly preset: PresetName;
   readonly quirks: boolean;
+  /** Undefined unless owners are counted (owner.ts). */
+  readonly defaultOwners: DefaultOwners | undefined;
   readonly maxLinkhdr: number;
   readonly maxProtohdr: number;
   readonly msize: number;
@@ -95,6 +100,8 @@ export class MbufCore implements PresetView {
 
   /** The tag zones that this thread has opened, by size. */
   readonly tagZones: (Zone | undefined)[];
+  /** Drain hooks of this thread (drain.ts). */
+  readonly drainHooks: DrainHook[];
 
   /** This thread's ext_free callbacks by id, and what they threw in the running operation. */
   readonly externalFrees: (ExternalFree | undefined)[];
@@ -114,6 +121,7 @@ export class MbufCore implements PresetView {
     this.zones = parts.zones;
     this.preset = parts.preset;
     this.quirks = parts.quirks;
+    this.defaultOwners = parts.defaultOwners;
     this.maxLinkhdr = parts.maxLinkhdr;
     this.maxProtohdr = parts.maxProtohdr;
     const { view } = parts;
@@ -141,6 +149,7 @@ export class MbufCore implements PresetView {
     this.head = NULL;
     this.copySkip = 0;
     this.tagZones = [];
+    this.drainHooks = [];
     this.externalFrees = [];
     this.callbackErrors = [];
     const { get, gethdr, getcl } = createGet(this);

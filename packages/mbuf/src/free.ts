@@ -16,6 +16,7 @@ import { checkFreeExternal, freeExternal } from './external/reference.ts';
 import { ExtType, FreebsdType } from './freebsd-flags.ts';
 import { ExternalRecord, MbufHeader, MbufStatistics, PacketHeader } from './layout.ts';
 import type { MbufCore } from './core.ts';
+import { revokeOwner } from './owner.ts';
 import { tagDeleteChain } from './tag.ts';
 
 // Constants of this module, which V8 folds: an imported one is a cell that it loads and checks.
@@ -49,6 +50,7 @@ export function createFree(mbufs: MbufCore): {
   const { words, ext, pkthdr, level, statistics, noFreeFlag } = mbufs;
   const { callbackErrors } = mbufs;
   const { mbuf, packet, cluster } = mbufs.zones;
+  const traced = mbufs.defaultOwners !== undefined;
   const types = statistics + TYPES;
   const checked = level !== DebugLevel.none;
   /** An mbuf with none of these is all there is to free. */
@@ -65,6 +67,7 @@ export function createFree(mbufs: MbufCore): {
     if ((flags & M_PKTHDR) !== 0 && words[base + pkthdr + TAGS] !== 0) tagDeleteChain(mbufs, m);
     const storage = flags & storageFlags;
     if (storage === 0) {
+      if (traced) revokeOwner(mbufs, m);
       words[types + (type & TYPE_MASK)]! -= 1;
       words[base + TYPE] = 0;
       mbuf.free(m);
@@ -75,6 +78,7 @@ export function createFree(mbufs: MbufCore): {
       words[base + SHARED] === 0 &&
       (words[base + ext + EXT_TYPE]! & 0xff) === EXT_PACKET
     ) {
+      if (traced) revokeOwner(mbufs, m);
       words[types + (type & TYPE_MASK)]! -= 1;
       words[base + TYPE] = 0;
       if (checked) checkFreedPacket(words, m, ext, level);
@@ -97,6 +101,7 @@ export function createFree(mbufs: MbufCore): {
     } else if (words[base + SHARED] !== 0) {
       // A cluster that was shared at some time: one atomic.
       const holder = words[base + ext + HOLDER]! as Address;
+      if (traced) revokeOwner(mbufs, m);
       words[statistic]! -= 1;
       words[base + TYPE] = 0; // before the drop: afterwards a holder is not ours to write
       const slot = dropReference(mbufs, holder, m);
@@ -105,6 +110,7 @@ export function createFree(mbufs: MbufCore): {
       else words[parked]! += 1;
     } else if (kind === EXT_CLUSTER) {
       const buf = words[base + ext + BUF]! as Address;
+      if (traced) revokeOwner(mbufs, m);
       words[statistic]! -= 1;
       words[base + TYPE] = 0;
       cluster.free(buf);
@@ -139,11 +145,13 @@ function isClusterType(kind: number): boolean {
 function freeSlow(mbufs: MbufCore, m: Address, statistic: number): void {
   const { words } = mbufs;
   if ((words[(m >> 2) + FLAGS]! & M_EXT) === 0) {
+    revokeOwner(mbufs, m);
     words[statistic]! -= 1;
     words[(m >> 2) + TYPE] = 0; // M_NOFREE without storage: whoever owns the memory keeps it
     return;
   }
   checkFreeExternal(mbufs, m);
+  revokeOwner(mbufs, m);
   words[statistic]! -= 1;
   freeExternal(mbufs, m);
 }

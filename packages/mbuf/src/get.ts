@@ -13,6 +13,7 @@ import { type AttachView, attachCluster, clusterType, clusterZone } from './exte
 import { ExtType } from './freebsd-flags.ts';
 import { ExternalRecord, MbufHeader, MbufStatistics } from './layout.ts';
 import type { MbufCore } from './core.ts';
+import { initOwner, type OwnerView, refOwner, revokeOwner } from './owner.ts';
 import { capacity, lastMbuf, requireInt32 } from './segment.ts';
 import type { MbufZones } from './zones.ts';
 
@@ -36,13 +37,10 @@ export type Get = (how: number, type: number) => Address;
 /** An mbuf with a cluster; `flags` are m_flags, of which M_PKTHDR makes a packet header. */
 export type GetCluster = (how: number, type: number, flags: number) => Address;
 
-export interface AllocatorView extends AttachView {
-  readonly longs: BigInt64Array<SharedArrayBuffer>;
+export interface AllocatorView extends AttachView, OwnerView {
   /** Word index of this CPU's MbufStatistics. */
   readonly statistics: number;
   readonly zones: MbufZones;
-  /** Whether m_getcl takes both from the packet zone (FreeBSD), or attaches a cluster (NetBSD). */
-  readonly packetZone: boolean;
   readonly level: number;
   /** Byte offsets of m_dat and m_pktdat, word offset of the packet header. */
   readonly dat: number;
@@ -61,6 +59,7 @@ export function createGet(view: AllocatorView): {
 } {
   const { words, longs, statistics, packetZone, dat, pktdat, pkthdr, ext, level } = view;
   const { mbuf, packet, cluster } = view.zones;
+  const traced = view.defaultOwners !== undefined;
   const types = statistics + TYPES;
   const drops = (statistics + DROPS) >> 1;
 
@@ -76,6 +75,7 @@ export function createGet(view: AllocatorView): {
     if (m === NULL) return dropped();
     words[types + (type & TYPE_MASK)]! += 1;
     initMbuf(words, m, type, 0);
+    if (traced) initOwner(view, m, type);
     words[(m >> 2) + DATA] = m + dat;
     return m;
   }
@@ -86,6 +86,7 @@ export function createGet(view: AllocatorView): {
     if (m === NULL) return dropped();
     words[types + (type & TYPE_MASK)]! += 1;
     initMbuf(words, m, type, M_PKTHDR);
+    if (traced) initOwner(view, m, type);
     initPacketHeader(words, (m >> 2) + pkthdr);
     words[(m >> 2) + DATA] = m + pktdat;
     return m;
@@ -98,9 +99,16 @@ export function createGet(view: AllocatorView): {
     if (level !== UNCHECKED) checkFreshPacket(words, m, ext, level);
     words[types + (type & TYPE_MASK)]! += 1;
     initMbuf(words, m, type, flags | M_EXT);
+    if (traced) ownPacket(m, type);
     if ((flags & M_PKTHDR) !== 0) initPacketHeader(words, (m >> 2) + pkthdr);
     words[(m >> 2) + DATA] = words[(m >> 2) + ext + BUF]!;
     return m;
+  }
+
+  /** A packet leaves its zone with its cluster. */
+  function ownPacket(m: Address, type: number): void {
+    initOwner(view, m, type);
+    refOwner(view, m);
   }
 
   function getAndAttach(how: number, type: number, flags: number): Address {
@@ -109,8 +117,10 @@ export function createGet(view: AllocatorView): {
     const buf = cluster.alloc(how & ~M_ZERO);
     if (buf !== NULL) {
       attachCluster(view, m, buf, MCLBYTES, ExtType.EXT_CLUSTER);
+      if (traced) refOwner(view, m);
       return m;
     }
+    if (traced) revokeOwner(view, m);
     words[types + (type & TYPE_MASK)]! -= 1;
     words[(m >> 2) + TYPE] = 0;
     longs[drops]! += 1n;
@@ -142,6 +152,7 @@ export function getjcl(
     return NULL;
   }
   attachCluster(mbufs, m, buf, size, clusterType(size));
+  refOwner(mbufs, m);
   return m;
 }
 

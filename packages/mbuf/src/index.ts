@@ -5,6 +5,7 @@ export { checkMbufs, readMbstat } from './check.ts';
 export type { DeviceCopy } from './chain/devget.ts';
 export { hexadecimal, type PointerFormat, type PointerKind } from './chain/print.ts';
 export * from './constants.ts';
+export type { DrainKind } from './drain.ts';
 export * from './errors.ts';
 export type { ExternalFree } from './external/callbacks.ts';
 export * from './freebsd-flags.ts';
@@ -20,6 +21,7 @@ export {
 } from './layout.ts';
 export { Mbufs } from './mbufs.ts';
 export * from './netbsd-flags.ts';
+export { type DefaultOwners } from './owner.ts';
 export { type PresetView, presetView } from './preset.ts';
 export type { MbufOptions, ZoneLimits } from './root.ts';
 export * from './sizing.ts';

@@ -156,8 +156,7 @@ export const MbufRoot = {
     },
     drains: { at: 16, type: 'i32', kind: 'atomic', what: 'm_drain: reclaims so far' },
     sendTags: { at: 18, type: 'i32', kind: 'atomic', what: 'send tags that exist' },
-    owners: { at: 20, type: 'i32', kind: 'atomic', what: 'first mowner, 0 = none' },
-    ownersLock: { at: 32, type: 'i32', kind: 'atomic', count: 16, what: 'mutex of the mowners' },
+    owners: { at: 20, type: 'i32', kind: 'owned', what: '1: owners are counted (MBUFTRACE)' },
     externalFree: {
       at: 64,
       type: 'i32',

@@ -9,12 +9,14 @@
 
 import { type Address, NULL } from '@umbuf/memory';
 import { type Uma, umaOf } from '@umbuf/uma';
+import { drainAll, drainCount, type DrainKind, registerDrain } from './drain.ts';
 import { cljget, cljset, clget, extadd, extaddref, freeCluster } from './external/attach.ts';
 import { type ExternalFree, registerExternalFree } from './external/callbacks.ts';
 import { registerRepair } from './external/last-reference.ts';
 import { addReference } from './external/reference.ts';
 import { get2, getjcl, getm2 } from './get.ts';
 import { MbufRoot, MbufStatistics } from './layout.ts';
+import { attachDefaultOwners, claim, claimm } from './owner.ts';
 import { presetView } from './preset.ts';
 import { type MbufOptions, openRoot, rootLimits, rootPreset } from './root.ts';
 import { capacity, isWritable, leadingSpace, referenceCount, trailingSpace } from './segment.ts';
@@ -50,6 +52,7 @@ export class Mbufs extends TagMethods {
       preset,
       view,
       quirks: words[root + R.quirks.at] !== 0,
+      defaultOwners: words[root + R.owners.at] !== 0 ? attachDefaultOwners(uma.cpu) : undefined,
       maxLinkhdr: words[root + R.maxLinkhdr.at]!,
       maxProtohdr: words[root + R.maxProtohdr.at]!,
     });
@@ -73,6 +76,35 @@ export class Mbufs extends TagMethods {
   /** m_getm2: a chain with room for `len` bytes, appended to `m` unless NULL. */
   getm2(m: Address, len: number, how: number, type: number, flags: number): Address {
     return getm2(this, m, len, how, type, flags);
+  }
+
+  // Owners (owner.ts).
+
+  /** m_claim: `owner`, an address of attachOwner, takes the mbuf over. */
+  claim(m: Address, owner: Address): void {
+    claim(this, m, owner);
+  }
+
+  /** m_claimm: the same for each mbuf of the chain. */
+  claimm(m: Address, owner: Address): void {
+    claimm(this, m, owner);
+  }
+
+  // Drains (drain.ts).
+
+  /** m_reclaim: runs the drain hooks of this thread; returns how many of each kind. */
+  reclaim(): Readonly<Record<DrainKind, number>> {
+    return drainAll(this);
+  }
+
+  /** mbstat.m_drain: reclaims so far. */
+  drains(): number {
+    return drainCount(this);
+  }
+
+  /** Registers a drain hook; the function returned takes it out again. */
+  registerDrain(kind: DrainKind, drain: () => void): () => void {
+    return registerDrain(this, kind, drain);
   }
 
   // External storage (external/).

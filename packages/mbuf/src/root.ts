@@ -40,6 +40,8 @@ export interface MbufOptions {
   /** Bytes that a pullup takes along at least; 60 when absent. */
   readonly maxProtohdr?: number;
   readonly limits?: ZoneLimits;
+  /** Counts claims and releases of every mbuf's owner (MBUFTRACE); not when absent. */
+  readonly owners?: boolean;
   /** Defects of uipc_mbuf.c 1.191 to reproduce (B1, B5, B9, B10), for its recorded vectors. */
   readonly quirks?: 'none' | 'netbsd-1.191';
 }
@@ -103,7 +105,7 @@ type Setting = readonly [at: number, value: number | undefined, name: string, st
 
 /** The root's words that `options` settle; undefined where nothing is asked for. */
 function settings(options: MbufOptions): readonly Setting[] {
-  const { preset, maxLinkhdr, maxProtohdr, limits = {}, quirks } = options;
+  const { preset, maxLinkhdr, maxProtohdr, limits = {}, quirks, owners } = options;
   const presetNumber = preset === undefined ? undefined : PRESET_NAMES.indexOf(preset) + 1;
   if (presetNumber === 0) {
     throw new PresetMismatchError(`Mbufs.attach: no preset ${JSON.stringify(preset)}`);
@@ -119,6 +121,7 @@ function settings(options: MbufOptions): readonly Setting[] {
   return [
     [R.preset.at, presetNumber, 'preset', 1],
     [R.quirks.at, quirky, 'quirks', 0],
+    [R.owners.at, owners === undefined ? undefined : Number(owners), 'owners', 0],
     [R.maxLinkhdr.at, maxLinkhdr, 'maxLinkhdr', 16],
     [R.maxProtohdr.at, maxProtohdr, 'maxProtohdr', 60],
     ...LIMIT_NAMES.map((name, index): Setting => [R.limits.at + index, limits[name], name, 0]),

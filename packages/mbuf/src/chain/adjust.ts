@@ -21,7 +21,8 @@ import {
   setPacketLength,
   TYPE,
 } from '../segment.ts';
-import { claimFrom, movePkthdr } from './header.ts';
+import { movePkthdr } from './header.ts';
+import { claimFrom } from '../owner.ts';
 
 /**
  * Drops `len` bytes from the head (len > 0) or -len bytes from the tail (m_adj). Never frees an

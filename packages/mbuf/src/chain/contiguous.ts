@@ -14,7 +14,8 @@ import { ChainRangeError } from '../errors.ts';
 import type { MbufCore } from '../core.ts';
 import { requireExternalFrees, throwCallbackError } from '../external/callbacks.ts';
 import { DATA, FLAGS, hasPacketHeader, LEN, NEXT, requireLength, TYPE } from '../segment.ts';
-import { claimFrom, movePkthdr } from './header.ts';
+import { movePkthdr } from './header.ts';
+import { claimFrom } from '../owner.ts';
 
 /**
  * Makes the first `len` bytes contiguous (m_ensure_contig). The chain's head afterwards, changed or

@@ -23,7 +23,8 @@ import {
   sumLengths,
   TYPE,
 } from '../segment.ts';
-import { claimFrom, movePkthdr } from './header.ts';
+import { movePkthdr } from './header.ts';
+import { claimFrom } from '../owner.ts';
 import { splitChain } from './split.ts';
 
 /**

@@ -13,7 +13,8 @@ import { MbufHeader, PacketHeader } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
 import { capacity, hasPacketHeader, requireInt32, setPacketLength } from '../segment.ts';
 import { tagCopyChain } from '../tag.ts';
-import { claimFrom, copyHeaderWords, dupPkthdr, requirePacketHeader } from './header.ts';
+import { copyHeaderWords, dupPkthdr, requirePacketHeader } from './header.ts';
+import { claimFrom, refOwner } from '../owner.ts';
 
 // Constants of this module, which V8 folds: an imported one is a cell that it loads and checks.
 const NULL = NONE;
@@ -24,7 +25,6 @@ const DATA = MbufHeader.fields.data.at;
 const LEN = MbufHeader.fields.len.at;
 const FLAGS = MbufHeader.fields.flags.at;
 const TYPE = MbufHeader.fields.type.at;
-const OWNER = MbufHeader.fields.owner.at;
 const PACKET_LEN = PacketHeader.fields.len.at;
 const TAGS = PacketHeader.fields.tags.at;
 
@@ -39,6 +39,7 @@ export type CopyM = (m: Address, off: number, len: number, how: number) => Addre
  */
 export function createCopym(mbufs: MbufCore): CopyM {
   const { words, kernels, ext, pkthdr, pktdat, copyFlags, sharedFlags, get } = mbufs;
+  const traced = mbufs.defaultOwners !== undefined;
 
   return (m, off, len, how) => {
     const all = len === mbufs.copyAll;
@@ -60,7 +61,7 @@ export function createCopym(mbufs: MbufCore): CopyM {
         return NULL;
       }
       const target = n >> 2;
-      words[target + OWNER] = words[source + OWNER]!;
+      if (traced) claimFrom(mbufs, n, from as Address);
       if (header) {
         header = false;
         copyHeaderWords(words, target + pkthdr, (m >> 2) + pkthdr);
@@ -79,6 +80,7 @@ export function createCopym(mbufs: MbufCore): CopyM {
       if ((words[source + FLAGS]! & M_EXT) !== 0) {
         shareStorage(words, ext, sharedFlags, n, from);
         words[target + DATA] = data;
+        if (traced) refOwner(mbufs, n);
       } else {
         kernels.copy(words[target + DATA]!, data, piece);
       }

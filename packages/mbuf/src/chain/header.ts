@@ -9,7 +9,7 @@ import { ExternalStorageError, PacketHeaderError } from '../errors.ts';
 import { PacketHeader } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
 import { tagCopyChain, tagDeleteChain } from '../tag.ts';
-import { DATA, FLAGS, hasPacketHeader, isWritable, NEXT, OWNER } from '../segment.ts';
+import { DATA, FLAGS, hasPacketHeader, isWritable, NEXT } from '../segment.ts';
 
 const TAGS = PacketHeader.fields.tags.at;
 const WORDS = PacketHeader.words;
@@ -104,11 +104,6 @@ function removeHeader(mbufs: MbufCore, m: Address): void {
   words[(m >> 2) + FLAGS]! &= ~M_PKTHDR;
   const header = (m >> 2) + pkthdr;
   for (let word = 0; word < WORDS; word++) words[header + word] = 0;
-}
-
-/** Gives `n` the owner of `m` (MCLAIM). */
-export function claimFrom(mbufs: MbufCore, n: Address, m: Address): void {
-  mbufs.words[(n >> 2) + OWNER] = mbufs.words[(m >> 2) + OWNER]!;
 }
 
 /** Throws PacketHeaderError unless m has M_PKTHDR. */

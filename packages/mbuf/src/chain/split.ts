@@ -18,7 +18,7 @@ import {
   setPacketLength,
   TYPE,
 } from '../segment.ts';
-import { claimFrom } from './header.ts';
+import { claimFrom } from '../owner.ts';
 
 const RCVIF = PacketHeader.fields.rcvif.at;
 

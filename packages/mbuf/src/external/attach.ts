@@ -13,6 +13,7 @@ import { ExternalStorageError } from '../errors.ts';
 import { ExtFlag, ExtType } from '../freebsd-flags.ts';
 import { ExternalRecord } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
+import { refOwner } from '../owner.ts';
 import { DATA, FLAGS, SHARED } from '../segment.ts';
 
 const E = ExternalRecord.fields;
@@ -76,6 +77,7 @@ export function clget(mbufs: MbufCore, m: Address, how: number): boolean {
   }
   if (buf === NULL) return false;
   attachCluster(mbufs, m, buf, MCLBYTES, ExtType.EXT_CLUSTER);
+  refOwner(mbufs, m);
   return true;
 }
 
@@ -88,7 +90,10 @@ export function cljget(mbufs: MbufCore, m: Address, how: number, size: number): 
   const zone = clusterZone(mbufs, 'm_cljget', size);
   if (m !== NULL) requireNoStorage(mbufs, 'm_cljget', m);
   const buf = zone.alloc(how & ~M_ZERO);
-  if (buf !== NULL && m !== NULL) attachCluster(mbufs, m, buf, size, clusterType(size));
+  if (buf !== NULL && m !== NULL) {
+    attachCluster(mbufs, m, buf, size, clusterType(size));
+    refOwner(mbufs, m);
+  }
   return buf;
 }
 
@@ -100,6 +105,7 @@ export function cljset(mbufs: MbufCore, m: Address, buf: Address, type: number):
     throw new ExternalStorageError(`m_cljset: ${type} is no EXT_ type of a cluster`);
   }
   attachCluster(mbufs, m, buf, size, type);
+  refOwner(mbufs, m);
 }
 
 /** Gives back a bare cluster of `size` bytes that no mbuf has. */
@@ -143,6 +149,7 @@ export function extadd(
     words[base + SHARED] = 1;
     refcountInit(words, ext + E.count.at, 1);
   }
+  refOwner(mbufs, m);
 }
 
 /** As `extadd` with EXT_EXTREF, adding a reference to the caller's count first (m_extaddref). */

@@ -23,6 +23,7 @@ import { ExternalStorageError } from '../errors.ts';
 import { ExtFlag, ExtType } from '../freebsd-flags.ts';
 import { ExternalRecord, MbufHeader, MbufStatistics } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
+import { refOwner } from '../owner.ts';
 import { countWord } from '../segment.ts';
 import { requireExternalFree, runExternalFree } from './callbacks.ts';
 import { dropReference, finishLast, freeHolder, releaseStorage } from './last-reference.ts';
@@ -59,6 +60,7 @@ export function addReference(mbufs: MbufCore, n: Address, m: Address): void {
     );
   }
   shareStorage(words, ext, sharedFlags, n, m);
+  refOwner(mbufs, n);
 }
 
 /** `addReference` without its checks, over views, so that m_copym has it inlined. */

@@ -37,7 +37,7 @@ export function pointerTokens(world: World): PointerFormat {
       case 'page':
         return `<page ${(value - buf) / PAGE_BYTES + 1}>`;
       case 'owner':
-        return `<owner ${ownerOf(value as Address)}>`;
+        return `<owner ${world.ownerName(value as Address)}>`;
     }
   };
 }
@@ -51,8 +51,4 @@ function argument(world: World, buf: number, id: number): string {
   const given = world.argumentOf(buf);
   if (given !== undefined) return `<arg ${given}>`;
   return id === 0 && !world.isMalloc(buf) ? '<pool mclpl>' : '<null>';
-}
-
-function ownerOf(owner: Address): string {
-  return String(owner);
 }

@@ -1,6 +1,5 @@
 /**
  * The recorded STATE of a program's world, read from the arena: chains, mbuf by mbuf, and counters.
- * Left out until they exist: owners.
  */
 
 import { crc32 } from 'node:zlib';
@@ -98,6 +97,7 @@ function readMbuf(world: World, m: Address): object {
       extref: mbufs.referenceCount(m),
       extsize: words[base + ext + E.size.at],
     }),
+    owner: world.ownerName(words[base + H.owner.at]! as Address),
     data: byteString(dataOf(world, m)),
     ...((flags & M_PKTHDR) !== 0 && {
       pkthdr: {
@@ -135,6 +135,8 @@ export interface Counters {
   readonly exts: number;
   readonly tags: number;
   readonly types: Record<string, number>;
+  /** `[claims, releases, cluster claims and releases, ext claims and releases]` since the start. */
+  readonly owners: Record<string, number[]>;
 }
 
 export function readCounters(world: World): Counters {
@@ -151,5 +153,6 @@ export function readCounters(world: World): Counters {
     exts: world.buffers.statistics().live,
     tags: liveTags(mbufs),
     types,
+    owners: world.ownerCounters(),
   };
 }

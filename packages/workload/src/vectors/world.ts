@@ -1,12 +1,13 @@
 /**
  * The world that a recorded program runs in (test/vectors): an arena with the
  * `netbsd` preset and quirks, identities of mbufs and storage in order of allocation, failure
- * injection, and the driver's external buffers. Owners are not modelled yet.
+ * injection, the driver's external buffers, owners, protocols and interfaces.
  */
 
 import { type Address, Arena, claimCpu, NULL } from '@umbuf/memory';
 import { defineZone, M_NOWAIT, Uma, type Zone } from '@umbuf/uma';
 import { ExtType, Mbufs, NetbsdFlag } from '@umbuf/mbuf';
+import { attachOwner, readOwnerCounters, readOwners } from '@umbuf/tracing';
 
 /** How many more attempts of a kind fail: the k-th one, or with sticky all from then on. */
 interface Failure {
@@ -17,6 +18,11 @@ interface Failure {
 }
 
 const EXT_FREE = 1;
+const DRIVER_OWNERS = [
+  ['tcp', 'tx'],
+  ['udp', 'rx'],
+  ['fxp0', ''],
+] as const;
 /** Room for the largest buffer of a program, and a page-aligned start. */
 const BUFFER_BYTES = 1 << 16;
 
@@ -27,19 +33,37 @@ export class World {
   readonly storageIds: Map<number, number> = new Map();
   readonly failures: Map<string, Failure> = new Map();
   readonly events: object[] = [];
+  private readonly owners = new Map<string, Address>();
+  private readonly ownerNames = new Map<Address, string>();
   private readonly silent: Set<number> = new Set();
   private readonly args: Map<number, number> = new Map();
+  private ownersBefore = new Map<string, number[]>();
+  private drainsBefore = 0;
   private nextId = 0;
   private nextStorageId = 0;
 
   constructor(settings: { maxLinkhdr: number; maxProtohdr: number }) {
     const arena = Arena.create({ bytes: 24 << 20, cpus: 1, level: 'checks' });
     const uma = Uma.attach(claimCpu(arena, { manualLeave: true }));
-    this.mbufs = Mbufs.attach(uma, { preset: 'netbsd', quirks: 'netbsd-1.191', ...settings });
+    this.mbufs = Mbufs.attach(uma, {
+      preset: 'netbsd',
+      quirks: 'netbsd-1.191',
+      owners: true,
+      ...settings,
+    });
     this.buffers = uma.open(defineZone({ name: 'driver', size: BUFFER_BYTES, align: 4095 }));
     this.watch('mbuf', this.mbufs.zones.mbuf, (item) => this.ids.set(item, ++this.nextId));
     this.watch('cluster', this.mbufs.zones.cluster, (item) => this.nameStorage(item));
     for (const zone of this.openTagZones()) this.watch('tag', zone, () => {});
+    const drain = (): void => {};
+    this.mbufs.registerDrain('protocol', drain);
+    this.mbufs.registerDrain('protocol', drain);
+    this.mbufs.registerDrain('interface', drain);
+    for (const [name, description] of DRIVER_OWNERS) attachOwner(uma.cpu, name, description);
+    for (const { address, name, description } of readOwners(arena)) {
+      this.owners.set(`${name}.${description}`, address);
+      this.ownerNames.set(address, `${name}.${description}`);
+    }
     this.mbufs.registerExternalFree(EXT_FREE, 'driver', (holder) => this.freeBuffer(holder));
   }
 
@@ -51,6 +75,50 @@ export class World {
     this.nextStorageId = 0;
     this.failures.clear();
     this.events.length = 0;
+    this.ownersBefore = new Map(this.readCounters());
+    this.drainsBefore = this.mbufs.drains();
+  }
+
+  /** Reclaims since the program began. */
+  drains(): number {
+    return this.mbufs.drains() - this.drainsBefore;
+  }
+
+  /** The owner `name.description`. */
+  ownerOf(name: string): Address {
+    const owner = this.owners.get(name);
+    if (owner === undefined) throw new Error(`no owner ${name}`);
+    return owner;
+  }
+
+  ownerName(owner: Address): string {
+    return this.ownerNames.get(owner) ?? `owner ${owner}`;
+  }
+
+  /** The six counters of each owner since the program began; owners without any are left out. */
+  ownerCounters(): Record<string, number[]> {
+    const owners: Record<string, number[]> = {};
+    for (const [name, counters] of this.readCounters()) {
+      const since = counters.map((value, at) => value - (this.ownersBefore.get(name)?.[at] ?? 0));
+      if (since.some((value) => value !== 0)) owners[name] = since;
+    }
+    return owners;
+  }
+
+  private readCounters(): [string, number[]][] {
+    const { arena } = this.mbufs;
+    return [...this.owners].map(([name, address]) => {
+      const owner = readOwnerCounters(arena, address);
+      const counters = [
+        owner.claims,
+        owner.releases,
+        owner.clusterClaims,
+        owner.clusterReleases,
+        owner.extClaims,
+        owner.extReleases,
+      ];
+      return [name, counters.map(Number)];
+    });
   }
 
   arm(fail: Record<string, number | boolean> | undefined): void {

@@ -1,0 +1,55 @@
+/** The records of tracing in the arena: its root, owners, and an owner's counters on one CPU. */
+
+import { checkLayout } from '@umbuf/memory';
+
+/** Owners that one arena can hold, detached ones with live claims included. */
+export const OWNERS_MAX = 256;
+
+/** One per arena, found through memory's `Root.tracing`. */
+export const TracingRoot = {
+  name: 'tracing root',
+  words: 320,
+  fields: {
+    ownerCount: { at: 0, type: 'i32', kind: 'atomic', what: 'owner records made; they stay' },
+    sequence: { at: 1, type: 'i32', kind: 'locked', what: 'attaches so far (registry lock)' },
+    owners: {
+      at: 32,
+      type: 'i32',
+      kind: 'owned',
+      count: 256,
+      what: 'owner records by number, published by ownerCount',
+    },
+  },
+} as const;
+
+/** `struct mowner`. A block of `OwnerCounters` per CPU follows. */
+export const OwnerRecord = {
+  name: 'owner',
+  words: 32,
+  fields: {
+    sequence: {
+      at: 0,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'when it was attached, from 1; 0 = detached',
+    },
+    name: { at: 8, type: 'i32', kind: 'atomic', count: 4, what: 'mo_name, UTF-8, 15 bytes' },
+    description: { at: 12, type: 'i32', kind: 'atomic', count: 4, what: 'mo_descr, 15 bytes' },
+  },
+} as const;
+
+/** Six counters that only grow; a claim and its release may stand on different CPUs. */
+export const OwnerCounters = {
+  name: 'owner counters',
+  words: 32,
+  fields: {
+    claims: { at: 0, type: 'i64', kind: 'statistic', what: 'MOWNER_COUNTER_CLAIMS' },
+    releases: { at: 2, type: 'i64', kind: 'statistic', what: 'items given back or claimed away' },
+    clusterClaims: { at: 4, type: 'i64', kind: 'statistic', what: 'those with a cluster' },
+    clusterReleases: { at: 6, type: 'i64', kind: 'statistic', what: 'those with a cluster' },
+    extClaims: { at: 8, type: 'i64', kind: 'statistic', what: 'those with external storage' },
+    extReleases: { at: 10, type: 'i64', kind: 'statistic', what: 'those with external storage' },
+  },
+} as const;
+
+for (const layout of [TracingRoot, OwnerRecord, OwnerCounters]) checkLayout(layout);
