@@ -22,7 +22,7 @@ export {
   StressSession,
 } from './stress/session.ts';
 export type { StressProgress } from './stress/watch.ts';
-export type { Program } from './vectors/run-program.ts';
+export type { Program } from './vectors/recorded-run.ts';
 export {
   readVectors,
   runVectors,

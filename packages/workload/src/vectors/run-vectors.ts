@@ -6,7 +6,8 @@
 
 import { gunzipSync } from 'node:zlib';
 import { UmbufError } from '@umbuf/memory';
-import { isEmptyDevget, type Program, runProgram } from './run-program.ts';
+import type { Program } from './recorded-run.ts';
+import { isEmptyDevget, runProgram } from './run-program.ts';
 import { World } from './world.ts';
 
 /** The file is no file of vectors; the message names file and line. */
