@@ -3,7 +3,7 @@
  * are memory that no reclaim can give back.
  *
  * The list is walked under the keg-domain lock, at most `SLABS_PER_WALK` slabs of it, so that nobody
- * waits long (about a tenth of a millisecond); what was left out is said. In a dump no lock is taken:
+ * waits long (10 microseconds, ten times that with cold caches); what was left out is said. In a dump no lock is taken:
  * nobody runs there.
  */
 
