@@ -104,6 +104,7 @@ export {
   LIMIT_CELLS_MAX,
   LIMIT_MAX,
   limitCount,
+  limitGranted,
   limitHasSleepers,
   limitHasSleepersHint,
   limitInit,

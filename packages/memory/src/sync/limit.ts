@@ -21,7 +21,14 @@ import { HandKind } from '../cpu/hand-stack.ts';
 import { ArgumentError, Panic } from '../errors.ts';
 import { LimitRecord, WaitCell } from '../layout/limit-record.ts';
 import { lockMutex } from './mutex.ts';
-import { CellState, settleAndUnlock, settleLimit, SLEEPERS, UNITS_MASK } from './wait-cell.ts';
+import {
+  CELL_UNITS_SHIFT,
+  CellState,
+  settleAndUnlock,
+  settleLimit,
+  SLEEPERS,
+  UNITS_MASK,
+} from './wait-cell.ts';
 
 const L = LimitRecord.fields;
 const ITEMS = L.items.at;
@@ -120,6 +127,18 @@ export function limitSleepers(cpu: Pick<Cpu, 'words'>, limit: number): number {
     if (Atomics.load(words, cell) === CellState.waiting) sleepers++;
   }
   return sleepers;
+}
+
+/** Units that were granted to requests which have yet to take them. Looks at every cell. */
+export function limitGranted(cpu: Pick<Cpu, 'words'>, limit: number): number {
+  const { words } = cpu;
+  const end = limit + limitWords(words[limit + L.cells.at]!);
+  let granted = 0;
+  for (let cell = limit + LimitRecord.words; cell < end; cell += WaitCell.words) {
+    const state = Atomics.load(words, cell);
+    if ((state & 3) === CellState.granted) granted += state >>> CELL_UNITS_SHIFT;
+  }
+  return granted;
 }
 
 /**

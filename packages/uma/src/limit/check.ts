@@ -3,7 +3,7 @@
  * `setMax` would begin with. Over a quiescent arena; changes nothing.
  */
 
-import { checkLimit, limitCount } from '@umbuf/memory';
+import { checkLimit, limitCount, limitGranted } from '@umbuf/memory';
 import { CacheRecord, ZoneRecord } from '../layout.ts';
 import type { Uma } from '../uma.ts';
 import { zoneCache } from '../zone-domain.ts';
@@ -28,8 +28,11 @@ export function checkZoneLimit(uma: Uma, zone: number, items: number): string[] 
   const limit = zoneLimit(uma, zone);
   if (limit === 0) return wrong;
   const count = limitCount(uma, limit);
-  if (count !== items) {
-    wrong.push(`6: zone ${name}: ${items} items outside the keg, ${count} counted by the limit`);
+  const granted = limitGranted(uma, limit);
+  if (count !== items + granted) {
+    wrong.push(
+      `6: zone ${name}: ${items} items outside the keg, ${granted} granted, ${count} counted by the limit`,
+    );
   }
   for (const text of checkLimit(cpu, limit, Atomics.load(words, zone + PEAK))) {
     wrong.push(`7: zone ${name}: ${text}`);
