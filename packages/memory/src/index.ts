@@ -99,7 +99,14 @@ export {
   type AsyncSleepResult,
   sleepForUnitsAsync,
 } from './sync/limit-sleep-async.ts';
-export { BUSY_RETRY_MS, nudgeSleepers, SleepFailure, sleepForUnits } from './sync/limit-sleep.ts';
+export {
+  BUSY_RETRY_MS,
+  nudgeSleepers,
+  registerSleeper,
+  SleepFailure,
+  sleepForUnits,
+  withdrawSleeper,
+} from './sync/limit-sleep.ts';
 export {
   LIMIT_CELLS_MAX,
   LIMIT_MAX,

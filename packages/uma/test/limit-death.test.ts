@@ -4,8 +4,14 @@
  * be lost, and no sleeper may be left behind while a unit is free or cached.
  */
 import { expect, test } from 'vitest';
-import { limitCount, limitMax, limitSleepers, markDead, recover } from '@umbuf/memory';
-import { registerSleeper } from '../../memory/src/sync/limit-sleep.ts';
+import {
+  limitCount,
+  limitMax,
+  limitSleepers,
+  markDead,
+  recover,
+  registerSleeper,
+} from '@umbuf/memory';
 import { CellState } from '../../memory/src/sync/wait-cell.ts';
 import {
   defineZone,
