@@ -318,6 +318,31 @@ describe('while somebody waits', () => {
     expectClean(one!.uma, two!.uma);
   });
 
+  test.each([1, 2, 3])('what CPUs of %i domains have cached is brought home', async (domains) => {
+    const { umas } = virtualCpus(4, { domains, bytes: 4 << 20 });
+    const definition = defineZone({ name: 'z', size: 100, flags: ZoneFlag.FIRSTTOUCH });
+    const all = umas.map((uma) => uma.open(definition));
+    all[0]!.setMax(400);
+    const items = all.flatMap((zone) => allocAll(zone, 60));
+    for (const uma of umas) leave(uma);
+    // Each CPU frees what others allocated: cross buckets, and sorted ones.
+    items.forEach((item, index) => all[(index * 7) % 4]!.free(item));
+    const waiting = Array.from({ length: 60 }, () => all[3]!.allocAsync());
+    const got = [];
+    for (let item = all[1]!.alloc(M_NOWAIT); item !== 0; item = all[1]!.alloc(M_NOWAIT)) {
+      got.push(item);
+    }
+    for (const uma of umas) leave(uma);
+    for (const one of waiting) got.push(await itemOf(one));
+    const more = Array.from({ length: 400 - got.length }, () => all[2]!.allocAsync());
+    for (const uma of umas) leave(uma);
+    for (const one of more) got.push(await itemOf(one));
+    for (const uma of umas) leave(uma);
+    expect(got).toHaveLength(400);
+    expect(all[0]!.statistics()).toMatchObject({ cached: 0, queued: 0, live: 400 });
+    expectClean(...umas);
+  });
+
   test('a raised limit serves as many as fit', async () => {
     const [zone] = zones(2, 2);
     allocAll(zone!, 2);

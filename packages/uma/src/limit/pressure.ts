@@ -16,6 +16,7 @@
 
 import { limitIsPressed, nudgeSleepers, reserveSlot } from '@umbuf/memory';
 import { drainBucket, freeBucket } from '../bucket.ts';
+import { takeCross } from '../cross.ts';
 import { InternalFlag } from '../flags.ts';
 import { giveBack } from '../hands.ts';
 import { CacheRecord, CallbackBit, Feature, UmaRoot, ZoneDomain, ZoneRecord } from '../layout.ts';
@@ -71,16 +72,30 @@ export function bypassesCache(uma: Uma, cache: number): boolean {
 export function relieve(uma: Uma, zone: number): void {
   const { words, arena } = uma;
   const pressed = isPressed(uma, zone);
+  // With more than two domains each may have a bucket that is being sorted into, on no queue.
+  const sorted = pressed && arena.domains > 2;
   for (let domain = 0; domain < arena.domains; domain++) {
     const nitems = zoneDomain(uma, zone, domain) + NITEMS;
     const keep = pressed ? 0 : Math.max(words[zone + Z.bucketMax.at]! - 1, 0);
-    if (Atomics.load(words, nitems) <= keep) continue;
+    if (!sorted && Atomics.load(words, nitems) <= keep) continue;
     if (!canRun(uma, zone, CallbackBit.zfini)) {
       if (pressed) callOpener(uma, zone);
       return;
     }
     drainQueue(uma, zone, domain, keep);
+    if (sorted) drainSorted(uma, zone, domain);
   }
+}
+
+/** The bucket that foreign items of one domain are sorted into, down to the keg. */
+function drainSorted(uma: Uma, zone: number, domain: number): void {
+  const { cpu } = uma;
+  const slot = reserveSlot(cpu);
+  if (takeCross(uma, zone, domain, slot)) {
+    drainBucket(uma, slot);
+    freeBucket(uma, slot, InternalFlag.BUCKET);
+  }
+  giveBack(cpu, slot);
 }
 
 /** Buckets of one queue down to the keg until at most `keep` items are left on it. */
