@@ -9,7 +9,7 @@ let isRegistered = false;
 /**
  * Imports a module, and what it imports, as code for virtual CPUs; its functions that touch shared
  * memory are generators then. `include` counts at the first call of a process only, since Node's
- * hooks are registered once. Throws `TransformError`'s message when the module cannot be explored.
+ * hooks are registered once; source maps are enabled with them. Throws `TransformError`'s message when the module cannot be explored.
  */
 export async function loadExplored(
   url: string | URL,
@@ -17,6 +17,7 @@ export async function loadExplored(
 ): Promise<Record<string, unknown>> {
   if (!isRegistered) {
     isRegistered = true;
+    process.setSourceMapsEnabled(true);
     register(new URL('./loader.js', import.meta.url), { data: options });
   }
   const text = String(url);

@@ -68,4 +68,16 @@ describe('check() in vitest, through the Vite plugin', () => {
     const again = run({ INTERLEAVE_TEST_BROKEN: '1' });
     expect(again.output).toContain('replay: 1 schedules');
   });
+
+  test('an exception is shown with the lines of the TypeScript source that it came from', () => {
+    const { status, output } = run({ INTERLEAVE_TEST_THROWS: '1' });
+    expect(status).toBe(1);
+    const lines = readFileSync(join(directory, 'ring.ts'), 'utf8').split('\n');
+    const thrown = lines.findIndex((line) => line.includes('throw new')) + 1;
+    expect(output).toContain('exception: throws');
+    expect(output).toMatch(new RegExp(`at Ring\\.take \\(.*/ring\\.ts:${thrown}:\\d+\\)`));
+    const check = readFileSync(join(directory, 'ring.check.ts'), 'utf8').split('\n');
+    const called = check.findIndex((line) => line.includes('ring.take()')) + 1;
+    expect(output).toMatch(new RegExp(`/ring\\.check\\.ts:${called}:\\d+`));
+  });
 });

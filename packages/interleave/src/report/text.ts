@@ -5,6 +5,7 @@
 import { describeHistory } from '../oracle/linearizability.ts';
 import type { CheckReport } from './report.ts';
 import { fold, type FoldedEvent } from './fold.ts';
+import { thrownAt } from './stack.ts';
 import type { Trace, TraceEvent } from './trace.ts';
 
 /** What one event did, without its place. */
@@ -84,7 +85,8 @@ export function text(report: CheckReport): string {
   if (failure === null) {
     parts.push(`ok: ${report.name}`);
   } else {
-    parts.push(`${failure.kind}: ${report.name}\n${failure.message}`);
+    const verdict = `${failure.kind}: ${report.name}\n${failure.message}`;
+    parts.push([verdict, ...thrownAt(failure.error)].join('\n'));
     const { trace } = failure;
     if (trace !== null) {
       for (const race of trace.races) {
