@@ -3,6 +3,7 @@ import { judgeOf, type Tally } from './oracle/judge.ts';
 import { type CheckOptions, runOptions, searchOptions } from './options.ts';
 import { covered } from './report/coverage.ts';
 import { page } from './report/page/page.ts';
+import { noRun } from './report/merge.ts';
 import type { CheckFailure, CheckReport } from './report/report.ts';
 import { text } from './report/text.ts';
 import { record, type Trace } from './report/trace.ts';
@@ -90,16 +91,11 @@ export function explore(
     stored = signature(smallest === '' ? trace : record(machine, original, silent));
   } else if (settings.budgetMs > 0) {
     const missing = Object.entries(tally.reachable).filter(([, n]) => n === 0);
-    if (missing.length > 0) {
-      failure = {
-        kind: 'unreachable',
-        message: `no schedule reached: ${missing.map(([what]) => what).join(', ')}`,
-        schedule: '',
-        trace: null,
-        scenario: '',
-        replay: '',
-      };
-    }
+    const names = missing.map(([what]) => what).join(', ');
+    // Another shard may reach it: the merge knows.
+    if (missing.length > 0 && settings.shard[1] > 1)
+      notes.push(`not reached in this shard: ${names}`);
+    else if (missing.length > 0) failure = noRun('unreachable', `no schedule reached: ${names}`);
   }
   return finish(
     found.phases,
@@ -120,7 +116,7 @@ export function explore(
     exhaustive: CheckReport['exhaustive'],
     failed: CheckFailure | null,
   ): CheckReport {
-    const { seed } = settings;
+    const { seed, shard } = settings;
     const report: CheckReport = {
       name,
       ok: failed === null,
@@ -132,13 +128,14 @@ export function explore(
       cut,
       folded,
       exhaustive,
-      covered: covered(scenario, phases, failed, exhaustive, runs, cut, folded, seed),
+      covered: covered(scenario, phases, failed, exhaustive, runs, cut, folded, seed, shard),
       seed,
+      shard,
       reachable: tally.reachable,
       outcomes: tally.outcomes,
       notes,
       stored,
-      text: () => [text(report), ...notes.map((note) => `note: ${note}`)].join('\n'),
+      text: () => text(report),
       html: (read) => page(report, read),
     };
     return report;

@@ -42,7 +42,7 @@ export interface CheckOptions {
   readonly deaths?: number;
   /** Expectations of a table of outcomes. */
   readonly outcomes?: Readonly<Record<string, Expectation>>;
-  /** The i-th of n parts of the search. Default [0, 1]. */
+  /** The i-th (from 0) of n parts of the search. Default [0, 1]. A RangeError when there is none. */
   readonly shard?: readonly [number, number];
   /** Follow this schedule only. */
   readonly replay?: string;
@@ -81,7 +81,16 @@ export function searchOptions(options: CheckOptions): SearchOptions {
     random: options.random ?? true,
     seed: options.seed ?? 1,
     maxRuns: options.maxRuns ?? Number.POSITIVE_INFINITY,
-    shard: options.shard ?? [0, 1],
+    shard: part(options.shard ?? [0, 1]),
     stored: (options.stored ?? []).map(({ schedule }) => parse(schedule)),
   };
+}
+
+/** A shard that exists: one that does not would explore nothing, and say that all is well. */
+function part(shard: readonly [number, number]): readonly [number, number] {
+  const [i, n] = shard;
+  if (!Number.isInteger(i) || !Number.isInteger(n) || i < 0 || i >= n) {
+    throw new RangeError(`interleave: there is no part ${i} of ${n} (parts count from 0)`);
+  }
+  return shard;
 }

@@ -4,8 +4,8 @@
  * Failing schedules go to `__schedules__/<test file>.json` beside the test and run first from then
  * on; a page to step through goes next to them. Environment: `EXPLORE_REPLAY='name:0x5.1x9'`
  * follows one schedule; `EXPLORE_BUDGET=ms`, `EXPLORE_SEED=n` and `EXPLORE_SHARD=i/n` override the
- * options of every check; `EXPLORE_REPORT=directory` writes each report as JSON, for a merge of the
- * shards (`mergeReports(files.map(parseReport))`). On CI (`CI` set) nothing is written.
+ * options of every check (shards from 1, as vitest's own); `EXPLORE_REPORT=directory` writes each
+ * report as JSON, for `interleave merge directory`. On CI (`CI` set) nothing else is written.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -64,14 +64,25 @@ function sourceOf(path: string): string | undefined {
   }
 }
 
-/** One file for each check and shard. */
+/** One file for each check and shard, named after the test file too. */
 function write(name: string, report: CheckReport): void {
-  const { EXPLORE_REPORT, EXPLORE_SHARD } = process.env;
+  const { EXPLORE_REPORT } = process.env;
   if (!EXPLORE_REPORT) return;
   mkdirSync(EXPLORE_REPORT, { recursive: true });
-  const shard = EXPLORE_SHARD === undefined ? '' : `.${EXPLORE_SHARD.replace('/', '-of-')}`;
-  const path = join(EXPLORE_REPORT, `${fileName(name)}${shard}.json`);
-  writeFileSync(path, serializeReport(report));
+  const [i, n] = report.shard;
+  const shard = n === 1 ? '' : `.${i + 1}-of-${n}`;
+  const path = expect.getState().testPath ?? 'check';
+  const file = `${fileName(basename(path))}.${fileName(name)}${shard}.json`;
+  writeFileSync(join(EXPLORE_REPORT, file), serializeReport(report));
+}
+
+/** `i/n`, from 1 as vitest's own `--shard`; throws when it is not one. */
+function shardOf(text: string): readonly [number, number] {
+  const [, i, n] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  if (Number(i) < 1 || Number(i) > Number(n) || n === undefined) {
+    throw new RangeError(`EXPLORE_SHARD is '${text}', not one of 1/n to n/n`);
+  }
+  return [Number(i) - 1, Number(n)];
 }
 
 function fileName(name: string): string {
@@ -80,13 +91,12 @@ function fileName(name: string): string {
 
 function settings<O extends CheckOptions>(name: string, options: O): O {
   const { EXPLORE_REPLAY, EXPLORE_BUDGET, EXPLORE_SEED, EXPLORE_SHARD } = process.env;
-  const shard = EXPLORE_SHARD?.split('/').map(Number);
   return {
     ...options,
     stored: [...(options.stored ?? []), ...(load()[name] ?? [])],
     ...(EXPLORE_BUDGET ? { budgetMs: Number(EXPLORE_BUDGET) } : {}),
     ...(EXPLORE_SEED ? { seed: Number(EXPLORE_SEED) } : {}),
-    ...(shard?.length === 2 ? { shard: [shard[0] as number, shard[1] as number] as const } : {}),
+    ...(EXPLORE_SHARD ? { shard: shardOf(EXPLORE_SHARD) } : {}),
     ...(EXPLORE_REPLAY?.startsWith(`${name}:`)
       ? { replay: EXPLORE_REPLAY.slice(name.length + 1) }
       : {}),

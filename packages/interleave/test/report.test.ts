@@ -4,6 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   check,
+  type CheckReport,
   mergeReports,
   op,
   parseReport,
@@ -240,6 +241,103 @@ describe('shards', () => {
     expect(Object.keys(whole.outcomes).length).toBe(20);
     expect(merged.ok).toBe(true);
     expect(merged.runs).toBe(parts.reduce((n, { runs }) => n + runs, 0));
+  });
+
+  const some = { budgetMs: 60, preemptions: 1, reduction: false } as const;
+  const shards = (n: number, scenario: Scenario = counters, options = {}): CheckReport[] =>
+    Array.from({ length: n }, (_, i) =>
+      check('counters', scenario, { ...some, ...options, shard: [i, n] }),
+    );
+
+  test('a merge adds up, and says what all shards together covered', () => {
+    const parts = shards(3);
+    const merged = mergeReports(parts);
+    const sum = (pick: (report: CheckReport) => number): number =>
+      parts.reduce((n, report) => n + pick(report), 0);
+    expect(merged.runs).toBe(sum(({ runs }) => runs));
+    expect(merged.steps).toBe(sum(({ steps }) => steps));
+    expect(merged.runs).toBe(merged.phases.reduce((n, { runs }) => n + runs, 0));
+    for (const [id, { count }] of Object.entries(merged.outcomes)) {
+      expect(count).toBe(sum(({ outcomes }) => outcomes[id]?.count ?? 0));
+    }
+    expect(parts[1]!.covered).toMatch(
+      /^not exhaustive: every schedule of the share of shard 2\/3 within preemption bound 1/,
+    );
+    expect(merged.covered).toMatch(
+      /^3 shards: not exhaustive: together every schedule within preemption bound 1, beyond it a sample; seeds 1$/,
+    );
+  });
+
+  test('what every shard completed is complete, and nothing else', () => {
+    const whole = mergeReports(
+      shards(3, counters, { preemptions: 5, random: false, budgetMs: 2000 }),
+    );
+    expect(whole.exhaustive).toBe('schedules');
+    expect(whole.covered).toMatch(/^3 shards: together all \d+ schedules explored$/);
+    // One shard's time was over before its first bound was.
+    const [one, two, three] = shards(3);
+    const late = {
+      ...two!,
+      phases: two!.phases.filter(({ name }) => name !== 'preemption bound 1'),
+    };
+    const merged = mergeReports([one!, late, three!]);
+    expect(merged.covered).toContain('within preemption bound 0');
+    expect(merged.phases.find(({ name }) => name === 'preemption bound 1')?.complete).toBe(false);
+  });
+
+  test('the classes that one shard explored completely are all classes', () => {
+    const merged = mergeReports(shards(2, counters, { budgetMs: 2000, reduction: true }));
+    expect(merged.exhaustive).toBe('classes');
+    expect(merged.covered).toMatch(/^2 shards: all 20 equivalence classes explored/);
+  });
+
+  test('a merge fails when a shard is missing, and names it', () => {
+    const [one, , three] = shards(3);
+    const merged = mergeReports([three!, one!]);
+    expect(merged.ok).toBe(false);
+    expect(merged.failure?.kind).toBe('incomplete');
+    expect(merged.text()).toContain('not explored, their reports are missing: shards 2/3');
+    expect(merged.exhaustive).toBe('');
+  });
+
+  test('reports that do not belong together do not merge', () => {
+    const [one, two] = shards(3);
+    expect(() => mergeReports([])).toThrow(TypeError);
+    expect(() => mergeReports([one!, two!, two!])).toThrow(/shard 2\/3 is there twice/);
+    expect(() => mergeReports([one!, shards(2)[1]!])).toThrow(/shards of 3 and of 2/);
+    expect(() => mergeReports([one!, { ...two!, name: 'other' }])).toThrow(
+      /'counters' and of 'other'/,
+    );
+  });
+
+  test('what no shard reached fails the merge only', () => {
+    const reaching = (id: string): Scenario => ({
+      ...counters,
+      reachable: { [id]: ({ seen }: { seen: number[] }) => seen.join() === id },
+    });
+    // One order of all: the first CPU throughout.
+    const parts = shards(3, reaching('12,345'), { preemptions: 0, random: false });
+    expect(parts.every(({ ok }) => ok)).toBe(true);
+    expect(parts.some(({ notes }) => notes.includes('not reached in this shard: 12,345'))).toBe(
+      true,
+    );
+    expect(mergeReports(parts).ok).toBe(true);
+    const never = mergeReports(shards(3, reaching('never'), { preemptions: 0, random: false }));
+    expect(never.failure).toMatchObject({
+      kind: 'unreachable',
+      message: 'no schedule reached: never',
+    });
+  });
+
+  test('a part that does not exist is a RangeError', () => {
+    for (const shard of [
+      [3, 3],
+      [-1, 2],
+      [0, 0],
+      [0.5, 2],
+    ] as const) {
+      expect(() => check('counters', counters, { ...some, shard })).toThrow(RangeError);
+    }
   });
 
   test('a merge fails when one part fails', () => {

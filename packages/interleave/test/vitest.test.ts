@@ -3,7 +3,7 @@
  * directory of its own with the Vite plugin; what it prints, stores and replays.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -70,8 +70,19 @@ describe('check() in vitest, through the Vite plugin', () => {
   });
 
   test('an exception is shown with the lines of the TypeScript source that it came from', () => {
-    const { status, output } = run({ INTERLEAVE_TEST_THROWS: '1' });
+    const reports = join(directory, 'reports');
+    const { status, output } = run({
+      INTERLEAVE_TEST_THROWS: '1',
+      // As the second job of a matrix of two, which leaves its reports.
+      EXPLORE_SHARD: '2/2',
+      EXPLORE_REPORT: reports,
+    });
     expect(status).toBe(1);
+    expect(readdirSync(reports).toSorted()).toEqual([
+      'ring.check.ts.counts.2-of-2.json',
+      'ring.check.ts.spsc-ring.2-of-2.json',
+      'ring.check.ts.throws.2-of-2.json',
+    ]);
     const lines = readFileSync(join(directory, 'ring.ts'), 'utf8').split('\n');
     const thrown = lines.findIndex((line) => line.includes('throw new')) + 1;
     expect(output).toContain('exception: throws');

@@ -13,12 +13,14 @@ export function covered(
   cut: number,
   folded: number,
   seed: number,
+  [shard, shards]: readonly [number, number],
 ): string {
   const parts: string[] = [];
+  const share = shards === 1 ? '' : ` of the share of shard ${shard + 1}/${shards}`;
   const spins = folded > 0 ? ' (spin loops taken as awaits)' : '';
   if (failure !== null && failure.kind !== 'unreachable')
     parts.push('stopped at the first failure');
-  else if (exhaustive === 'schedules') parts.push(`all ${runs} schedules explored${spins}`);
+  else if (exhaustive === 'schedules') parts.push(`all ${runs} schedules${share} explored${spins}`);
   else if (exhaustive === 'classes') {
     const n = phases.at(-1)?.runs ?? 0;
     parts.push(`all ${n} equivalence classes explored${spins}`);
@@ -33,7 +35,7 @@ export function covered(
     const bounds = phases.filter(({ name, complete }) => complete && name.startsWith('preemption'));
     parts.push(
       bounds.length > 0
-        ? `not exhaustive: every schedule within ${bounds.at(-1)?.name}, beyond it a sample`
+        ? `not exhaustive: every schedule${share} within ${bounds.at(-1)?.name}, beyond it a sample`
         : 'not exhaustive: a sample',
     );
     if (phases.some(({ name }) => name.startsWith('PCT'))) parts.push(`seed ${seed}`);

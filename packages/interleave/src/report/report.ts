@@ -9,7 +9,8 @@ export type ReadSource = (file: string) => string | undefined;
 
 /** A failure, with the run that shows it. */
 export interface CheckFailure {
-  readonly kind: FailureKind | 'unreachable';
+  /** 'unreachable' and 'incomplete' (a shard is missing) have no run that shows them. */
+  readonly kind: FailureKind | 'unreachable' | 'incomplete';
   readonly message: string;
   readonly error?: unknown;
   readonly schedule: string;
@@ -37,6 +38,8 @@ export interface CheckReport {
   /** What was covered, and what was not, in words. */
   readonly covered: string;
   readonly seed: number;
+  /** Which part of the search this is: the i-th (from 0) of n. */
+  readonly shard: readonly [number, number];
   readonly reachable: Readonly<Record<string, number>>;
   readonly outcomes: Readonly<Record<string, { readonly count: number; readonly expect: string }>>;
   /** Remarks: schedules that diverged, non-determinism. */

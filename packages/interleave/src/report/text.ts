@@ -118,6 +118,7 @@ export function text(report: CheckReport): string {
   if (reached.length > 0) {
     parts.push(reached.map(([name, n]) => `reached ${n} times: ${name}`).join('\n'));
   }
+  if (report.notes.length > 0) parts.push(report.notes.map((note) => `note: ${note}`).join('\n'));
   if (failure !== null && failure.replay !== '') parts.push(`replay: ${failure.replay}`);
   return parts.join('\n\n');
 }

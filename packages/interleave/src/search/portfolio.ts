@@ -147,7 +147,8 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
     const last = result.phases.at(-1) as Phase;
     if (!last.complete) break;
     if (!strategy.cut) {
-      if (shards === 1) result.exhaustive = 'schedules';
+      // Of a shard: all of its part.
+      result.exhaustive = 'schedules';
       return result;
     }
   }
