@@ -110,7 +110,7 @@ function runEvent(uma: Uma, answerMs: number, pass: Pass): void {
   if (won) words[slot] = Hand.lowMemory;
   // end
   if (won) {
-    for (const handler of uma.lowMemoryHandlers) callHandler(uma, handler);
+    callLowMemoryHandlers(uma);
     reclaimAll(uma, 'drain-cpu', ANY_DOMAIN, answerMs, pass);
     Atomics.add(words, root + R.lowMemoryEvents.at, 1);
     Atomics.store(longs, inVain, pass.slabs > 0 ? 0n : BigInt(clock()));
@@ -128,6 +128,11 @@ export function endLowMemory(uma: Uma, slot: number): void {
   Atomics.compareExchange(words, owner, was, 0);
   words[slot] = HandKind.none;
   // end
+}
+
+/** Every handler of this thread; what they throw is kept for the end of the operation. */
+export function callLowMemoryHandlers(uma: Uma): void {
+  for (const handler of uma.lowMemoryHandlers) callHandler(uma, handler);
 }
 
 function callHandler(uma: Uma, handler: (uma: Uma) => void): void {

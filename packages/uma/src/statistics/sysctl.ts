@@ -4,21 +4,17 @@
  */
 
 import { DebugLevel, PAGE_SIZE } from '@umbuf/memory';
-import { SysctlError, type SysctlNode, SysctlTree } from '@umbuf/stats';
+import { type SysctlNode, SysctlTree } from '@umbuf/stats';
 import { EventRecord, KegDomain, UmaRoot } from '../layout.ts';
-import { reclaim, type ReclaimRequest } from '../reclaim.ts';
 import type { Uma } from '../uma.ts';
 import { sumEvents } from './failures.ts';
+import { requestNodes } from './sysctl-requests.ts';
 import { isFirstOfKeg, type UmaView, zoneKeg, zoneName, zonesOf } from './view.ts';
 import { encodeZoneStats, sumDomains } from './zone-stats.ts';
 import { sysctlName, zoneSysctl } from './zone-sysctl.ts';
 
-/** `UMA_RECLAIM_*`: what `debug.uma_reclaim` takes. */
-const REQUESTS: ReadonlyMap<unknown, ReclaimRequest> = new Map<number, ReclaimRequest>([
-  [1, 'drain'],
-  [2, 'drain-cpu'],
-  [3, 'trim'],
-]);
+/** LONG_MAX: what the kernel shows where nobody set a limit; here the arena's size is the limit. */
+const NO_LIMIT = 2n ** 63n - 1n;
 
 /**
  * The tree of an arena. With a `Uma` what may be written can be; with a view (a dump of an arena) all
@@ -39,7 +35,7 @@ export function addUmaSysctl(tree: SysctlTree, view: UmaView | Uma): void {
   if (view.arena.level >= DebugLevel.invariants) {
     for (const node of debugNodes(view)) tree.add(node);
   }
-  tree.add(reclaimNode(uma));
+  for (const node of requestNodes(uma)) tree.add(node);
 }
 
 function* allZones(view: UmaView, uma: Uma | undefined): Iterable<SysctlNode> {
@@ -67,6 +63,12 @@ function globalNodes(view: UmaView, writable: boolean): SysctlNode[] {
       read: () => encodeZoneStats(view),
     },
     warningsNode(view, writable),
+    {
+      path: 'vm.uma_kmem_limit',
+      type: 'ulong',
+      description: 'UMA kernel memory soft limit',
+      read: () => NO_LIMIT,
+    },
     {
       path: 'vm.uma_kmem_total',
       type: 'ulong',
@@ -135,24 +137,4 @@ function debugNodes(view: UmaView): SysctlNode[] {
       read: () => events(EventRecord.fields.skipped.at),
     },
   ];
-}
-
-function reclaimNode(uma: Uma | undefined): SysctlNode {
-  const node: SysctlNode = {
-    path: 'debug.uma_reclaim',
-    type: 'int',
-    description: 'set to generate request to reclaim uma caches',
-    read: () => 0,
-  };
-  if (uma === undefined) return node;
-  return {
-    ...node,
-    write: (value) => {
-      const request = REQUESTS.get(value);
-      if (request === undefined) {
-        throw new SysctlError('EINVAL', `debug.uma_reclaim: ${String(value)} is not 1, 2 or 3`);
-      }
-      reclaim(uma, request);
-    },
-  };
 }

@@ -7,6 +7,7 @@ import {
   encodeZoneStats,
   M_NOVM,
   M_NOWAIT,
+  onLowMemory,
   sysctlName,
   type Uma,
   umaSysctl,
@@ -185,6 +186,51 @@ describe('writing', () => {
     expect(zone.statistics().pages).toBeGreaterThan(1);
     tree.set('debug.uma_reclaim', int(2));
     expect(zone.statistics()).toMatchObject({ cached: 0, queued: 0, pages: 0 });
+  });
+
+  test('debug.uma_reclaim_domain takes a request, and a domain above its four bits', () => {
+    const { umas } = virtualCpus(2, { domains: 2, bytes: 4 << 20 });
+    const tree = umaSysctl(umas[0]!);
+    // Memory of both domains: each CPU allocates from its own.
+    const zones = umas.map((uma) => uma.open({ name: 'z', size: 192 }));
+    for (const zone of zones) zone.freeMany(allocAll(zone, 300), 0, 300);
+    leave(umas[1]!);
+    const pages = (): unknown[] =>
+      [0, 1].map((domain) => tree.value(`vm.uma.z.keg.domain.${domain}.pages`));
+    const [first] = pages();
+    expect(first).toBeGreaterThan(0);
+    for (const bad of [0, 4, 0xf, 2 | (2 << 4), -14]) {
+      expect(
+        codeOf(() => tree.set('debug.uma_reclaim_domain', int(bad))),
+        String(bad),
+      ).toBe('EINVAL');
+    }
+    tree.set('debug.uma_reclaim_domain', int(2 | (1 << 4)));
+    expect(pages()).toEqual([first, 0]);
+    tree.set('debug.uma_reclaim_domain', int(2));
+    expect(pages()).toEqual([0, 0]);
+  });
+
+  test('debug.vm_lowmem calls the handlers of this thread, and takes two flags', () => {
+    const { uma, tree } = one();
+    let calls = 0;
+    onLowMemory(uma, () => {
+      calls++;
+    });
+    for (const bad of [4, 8, -1]) {
+      expect(
+        codeOf(() => tree.set('debug.vm_lowmem', int(bad))),
+        String(bad),
+      ).toBe('EINVAL');
+    }
+    tree.set('debug.vm_lowmem', int(0));
+    expect(calls).toBe(0);
+    for (const flags of [1, 2, 3]) tree.set('debug.vm_lowmem', int(flags));
+    expect(calls).toBe(3);
+    onLowMemory(uma, () => {
+      throw new Error('in the handler');
+    });
+    expect(() => tree.set('debug.vm_lowmem', int(1))).toThrow('in the handler');
   });
 
   test('vm.zone_warnings turns the warnings of limits off and on', () => {
