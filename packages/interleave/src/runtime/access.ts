@@ -55,7 +55,8 @@ export function atomic(machine: Machine, c: number, op: Op): unknown {
   machine.stepWrote = wrote;
   if (changed) machine.spin.changed(c, address, op.size);
   else machine.spin.unchanged(c, op);
-  const { races, recorder } = machine;
+  const { races, recorder, clock } = machine;
+  if (clock.used) clock.carry(c, address, kind !== STORE, wrote);
   if (races !== null) {
     const mode = !wrote ? ATOMIC_READ : kind === STORE ? ATOMIC_WRITE : ATOMIC_UPDATE;
     races.access(c, address, op.size, mode, op.site);

@@ -40,6 +40,8 @@ export class Cpu {
   jobs: Job[] = [];
   /** Asynchronous waits that somebody listens to and nobody has notified. */
   asyncWaits: number = 0;
+  /** Asleep with a timeout: the virtual time at which it ends. */
+  until: number = 0;
   /** Its code has come to `op` and must not go on before it is granted. */
   suspended: boolean = false;
 

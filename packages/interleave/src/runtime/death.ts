@@ -56,6 +56,7 @@ export function die(machine: Machine, c: number): void {
   const recoverer = machine.program.cpus.length;
   if (recoverer < machine.n) {
     machine.races?.clocks.fork(c, recoverer);
+    if (machine.clock.used) machine.clock.follow(recoverer, c);
     const successor = machine.cpus[recoverer] as Cpu;
     if (successor.status === DORMANT || successor.status === DONE) {
       successor.status = READY;

@@ -15,6 +15,7 @@
 import { RaceDetector } from '../oracle/race.ts';
 import { arrive } from './arrive.ts';
 import { NONE, UNDECIDED } from './choice.ts';
+import { Clock } from './clock.ts';
 import { Cpu, DORMANT, type HistoryEntry, READY } from './cpu.ts';
 import { performNow, runDirectly } from './direct.ts';
 import { step } from './grant.ts';
@@ -27,6 +28,7 @@ import { Snapshots } from './snapshot.ts';
 import { SpinWatch } from './spin.ts';
 import { invariant, verdict } from './verdict.ts';
 import { Waiters } from './waiters.ts';
+import { expire, type Timer } from './waiting.ts';
 import { WordKinds } from './word-kinds.ts';
 
 /** Who chooses: a search strategy, a replay. */
@@ -48,6 +50,7 @@ export class Machine {
   readonly races: RaceDetector | null;
   readonly spin: SpinWatch;
   readonly waiters: Waiters = new Waiters();
+  readonly clock: Clock;
   readonly cpus: Cpu[] = [];
   readonly direct: Op = new Op();
   recorder: Recorder | null = null;
@@ -81,8 +84,8 @@ export class Machine {
   readonly dead: string[] = [];
   deaths: number = 0;
   readonly spurious: number[] = [];
-  /** Time-outs of asynchronous waits: due when nothing else can run. */
-  timers: (() => void)[] = [];
+  /** Time-outs of asynchronous waits: due when nothing else can run, the earliest first. */
+  readonly timers: Timer[] = [];
   /** Set as soon as the run has failed. */
   outcome: Outcome | null = null;
   /** The run was given up without a verdict. */
@@ -110,6 +113,7 @@ export class Machine {
     this.kinds = new WordKinds(program.words, this.memory);
     this.races = options.race ? new RaceDetector(this.n, this.kinds) : null;
     this.spin = new SpinWatch(this.n, options.spinLimit);
+    this.clock = new Clock(this.n);
   }
 
   /**
@@ -134,6 +138,7 @@ export class Machine {
     host.current = this.direct;
     host.arrive = this.#arrive;
     host.perform = this.#perform;
+    host.now = this.#now;
     host.points = this.options.crash !== 'none';
     if (program.prepare !== undefined) {
       if (this.#snapshots.taken) this.#snapshots.restore();
@@ -141,11 +146,13 @@ export class Machine {
         this.prepared = runDirectly(this, program.prepare());
         this.memory.scan(this.prepared);
         this.memory.keep();
+        this.clock.keep();
         this.#snapshots.take(this.memory);
       }
     }
     this.context = runDirectly(this, program.setup(this.prepared));
     if (this.context !== this.prepared) this.memory.scan(this.context);
+    this.clock.begin();
     this.nested = true;
     for (let c = 0; c < this.n; c++) {
       const cpu = this.cpus[c] as Cpu;
@@ -171,7 +178,7 @@ export class Machine {
     this.urgent = -1;
     this.dead.length = 0;
     this.deaths = 0;
-    if (this.timers.length > 0) this.timers = [];
+    this.timers.length = 0;
     this.outcome = null;
     this.stopped = false;
     this.learned = false;
@@ -181,6 +188,7 @@ export class Machine {
     this.spin.reset();
     this.races?.reset();
     this.memory.reset();
+    this.clock.reset();
   }
 
   /** Asks for the next choice; negative: the run is over. */
@@ -199,8 +207,7 @@ export class Machine {
    */
   enabled(): number {
     if (this.stopped || this.outcome !== null) return 0;
-    // Virtual time passes when nobody can run.
-    while (this.ready === 0 && this.timers.length > 0) this.timers.shift()?.();
+    while (this.ready === 0 && this.timers.length > 0) expire(this.timers);
     const { ready, urgent } = this;
     if (urgent >= 0 && ((ready >>> urgent) & 1) === 1) return 1 << urgent;
     return ready & ~this.spin.awaiting;
@@ -223,4 +230,5 @@ export class Machine {
   // One closure each for the whole life: the transformed code calls them through `host`.
   readonly #arrive = (op: Op): boolean => arrive(this, op);
   readonly #perform = (op: Op): unknown => performNow(this, op);
+  readonly #now = (): number => this.clock.look(this.running, this.spun);
 }

@@ -38,6 +38,8 @@ export interface Host {
   /** Shows the machine an op: true when it is performed already, with its result in `result`. */
   arrive: (op: Op) => boolean;
   result: any;
+  /** Virtual time in ms; null before the first run. */
+  now: (() => number) | null;
   /** Does anybody ask where CPUs can die? */
   points: boolean;
   /** Performs an op at once, as part of the running CPU's step (see `now`). */
@@ -54,6 +56,7 @@ export const host: Host = (holder[key] ??= {
   arrive: suspend,
   result: undefined,
   points: false,
+  now: null,
   perform: null,
 });
 

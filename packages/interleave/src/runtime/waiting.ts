@@ -15,6 +15,21 @@ import { invariant } from './verdict.ts';
 /** Time-outs of one wait, with nothing changed, after which the same holds. */
 const TIME_OUTS = 8;
 
+/** The end of a timed waitAsync. */
+export interface Timer {
+  readonly due: number;
+  readonly fire: () => void;
+}
+
+/** Lets the time pass to the next timer's end. */
+export function expire(timers: Timer[]): void {
+  let at = 0;
+  for (let i = 1; i < timers.length; i++) {
+    if ((timers[i] as Timer).due < (timers[at] as Timer).due) at = i;
+  }
+  timers.splice(at, 1)[0]?.fire();
+}
+
 export function wait(machine: Machine, c: number, op: Op): unknown {
   const { target, index, address } = op;
   const cpu = machine.cpus[c] as Cpu;
@@ -27,6 +42,7 @@ export function wait(machine: Machine, c: number, op: Op): unknown {
   machine.accesses++;
   machine.touched = true;
   const value = Atomics.load(target as Int32Array, index);
+  if (machine.clock.used) machine.clock.carry(c, address, true, false);
   const { races } = machine;
   races?.clocks.enterList(c, address);
   races?.access(c, address, op.size, ATOMIC_READ, op.site);
@@ -45,14 +61,14 @@ export function wait(machine: Machine, c: number, op: Op): unknown {
   races?.clocks.leaveList(c, address);
   if (asynchronous) {
     if (machine.recorder !== null) machine.recorder.access(c, op, value, value, 'waits');
-    const timed = timeout !== Number.POSITIVE_INFINITY;
-    return { async: true, value: listen(machine, c, address, timed) };
+    return { async: true, value: listen(machine, c, address, timeout) };
   }
   machine.waiters.add(address, c);
   machine.ready &= ~(1 << c);
   const spurious = machine.options.spurious && (machine.spurious[c] as number) < 1;
   if (timeout !== Number.POSITIVE_INFINITY) {
     cpu.status = TIMED;
+    cpu.until = machine.clock.at(c) + timeout;
     machine.ready |= 1 << c;
     if (machine.recorder !== null) machine.recorder.access(c, op, value, value, 'sleeps');
     // Time-outs with nothing changed in between are a loop.
@@ -80,7 +96,7 @@ export function wait(machine: Machine, c: number, op: Op): unknown {
 }
 
 /** The thenable of waitAsync: its callback is a job of the CPU, after its bodies. */
-function listen(machine: Machine, c: number, address: number, timed: boolean): object {
+function listen(machine: Machine, c: number, address: number, timeout: number): object {
   const cpu = machine.cpus[c] as Cpu;
   let callback: ((result: string) => unknown) | null = null;
   let settled: string | null = null;
@@ -90,7 +106,15 @@ function listen(machine: Machine, c: number, address: number, timed: boolean): o
     if (callback !== null) call(machine, c, address, callback, result);
   };
   machine.waiters.addAsync(address, c, settle);
-  if (timed) machine.timers.push(() => settle('timed-out'));
+  if (timeout !== Number.POSITIVE_INFINITY) {
+    const due = machine.clock.at(c) + timeout;
+    const fire = (): void => {
+      if (settled !== null) return;
+      machine.clock.reach(c, due);
+      settle('timed-out');
+    };
+    machine.timers.push({ due, fire });
+  }
   return {
     // oxlint-disable-next-line unicorn/no-thenable -- it stands in for the promise of waitAsync
     then: (resolved: (result: string) => unknown): void => {
@@ -144,6 +168,7 @@ export function notify(machine: Machine, c: number, op: Op, pick: number): numbe
     const waiter = machine.waiters.take(address, woken === 0 ? pick : 0);
     if (waiter === undefined) break;
     woken++;
+    if (machine.clock.used) machine.clock.follow(waiter.cpu, c);
     if (waiter.wake !== null) {
       waiter.wake('ok');
       continue;
@@ -169,6 +194,7 @@ export function wake(machine: Machine, c: number, op: Op): string {
     machine.stepWrote = true;
     if (kind === SPURIOUS) machine.spurious[c] = (machine.spurious[c] as number) + 1;
     else {
+      machine.clock.reach(c, cpu.until);
       op.kind = WAIT;
       machine.spin.unchanged(c, op);
       op.kind = kind;

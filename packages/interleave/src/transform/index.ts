@@ -125,6 +125,7 @@ function header(module: Module, emitter: Emitter): string {
   const parts: string[] = [];
   if (emitter.usesRuntime) parts.push(`import * as __rt from '${RUNTIME}';`);
   if (emitter.usesGuards) parts.push(`import * as __xf from '${GUARDS}';`);
+  for (const name of emitter.clocks) parts.push(`var ${name} = __rt.${name};`);
   if (emitter.moduleTemps > 0) {
     const names = Array.from({ length: emitter.moduleTemps }, (_, index) => `__rt_s${index}`);
     parts.push(`let ${names.join(', ')};`);

@@ -57,6 +57,8 @@ export class Emitter {
   readonly warnings: Problem[] = [];
   /** Whether anything but import specifiers was changed. */
   usesRuntime: boolean = false;
+  /** Globals of the module that tell the time. */
+  readonly clocks: Set<string> = new Set();
   usesGuards: boolean = false;
   /** Temporaries of code that is never suspended. */
   moduleTemps: number = 0;
@@ -130,6 +132,12 @@ export class Emitter {
     }
     if (isFunction(node)) return writeFunction(this, node);
     switch (node.type) {
+      case 'Identifier':
+        if (isClock(node.name) && this.scope.find(node.name) === undefined) {
+          this.usesRuntime = true;
+          this.clocks.add(node.name);
+        }
+        return copy(this, node);
       case 'ChainExpression':
         return needsLowering(this, node.expression)
           ? lowered(this, node.expression)
@@ -248,4 +256,9 @@ export class Emitter {
     const problem = this.source.problem(node.start, `${message}: it cannot be suspended`, advice);
     (this.options.unsuspendable === 'error' ? this.problems : this.warnings).push(problem);
   }
+}
+
+/** A global that virtual CPUs get in another form. */
+function isClock(name: string): boolean {
+  return name === 'performance' || name === 'Date';
 }
