@@ -28,6 +28,7 @@ import { add, append, cat, catpkt } from './chain/join.ts';
 import { hexadecimal, type PointerFormat, print } from './chain/print.ts';
 import { pulldown } from './chain/pulldown.ts';
 import { split } from './chain/split.ts';
+import { collapse, fragment, unshare } from './chain/unshare.ts';
 import { verifyPacket } from './chain/verify.ts';
 import { MbufCore } from './core.ts';
 import { lastMbuf } from './segment.ts';
@@ -162,6 +163,21 @@ export class ChainMethods extends MbufCore {
   /** m_defrag: the shortest chain with the same bytes; NULL and untouched on exhaustion. */
   defrag(m: Address, how: number): Address {
     return defrag(this, m, how);
+  }
+
+  /** m_unshare: the packet writable; NULL and freed on exhaustion. */
+  unshare(m: Address, how: number): Address {
+    return unshare(this, m, how);
+  }
+
+  /** m_collapse: at most `maxfrags` mbufs; NULL where that cannot be. */
+  collapse(m: Address, how: number, maxfrags: number): Address {
+    return collapse(this, m, how, maxfrags);
+  }
+
+  /** m_fragment: cut into small pieces, for stress; the packet untouched on exhaustion. */
+  fragment(m: Address, how: number, length: number, random: () => number = Math.random): Address {
+    return fragment(this, m, how, length, random);
   }
 
   /** m_apply: a call per piece of a range. */

@@ -14,11 +14,13 @@ export type { Get, GetCluster } from './get.ts';
 export {
   ExternalRecord,
   MbufHeader,
+  MbufQueue,
   MbufRoot,
   MbufStatistics,
   PacketHeader,
   TagRecord,
 } from './layout.ts';
+export { ENOBUFS, PacketQueue } from './mbufq.ts';
 export { Mbufs } from './mbufs.ts';
 export * from './netbsd-flags.ts';
 export { type DefaultOwners } from './owner.ts';

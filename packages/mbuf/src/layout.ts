@@ -132,6 +132,18 @@ export const TagRecord = {
   },
 } as const;
 
+/** `struct mbufq`, in memory of whoever has the queue. */
+export const MbufQueue = {
+  name: 'mbufq',
+  words: 4,
+  fields: {
+    head: { at: 0, type: 'i32', kind: 'owned', what: 'first packet, 0 = none' },
+    tail: { at: 1, type: 'i32', kind: 'owned', what: 'last packet' },
+    length: { at: 2, type: 'i32', kind: 'owned', what: 'mq_len: packets' },
+    max: { at: 3, type: 'i32', kind: 'owned', what: 'mq_maxlen; 0 and less: unbounded' },
+  },
+} as const;
+
 /** Slots of the type statistic; m_type is taken modulo this. */
 export const TYPE_SLOTS = 32;
 /** Ids of ext_free callbacks are 1 to 255. */
@@ -190,6 +202,7 @@ for (const layout of [
   PacketHeader,
   ExternalRecord,
   TagRecord,
+  MbufQueue,
   MbufRoot,
   MbufStatistics,
 ]) {

@@ -29,12 +29,22 @@ export function movePkthdr(mbufs: MbufCore, to: Address, from: Address): void {
   if (hasPacketHeader(mbufs, to) && words[(to >> 2) + mbufs.pkthdr + TAGS] !== 0) {
     throw new PacketHeaderError(`m_move_pkthdr: mbuf ${to} has packet tags of its own`);
   }
+  transferHeader(mbufs, to, from);
+}
+
+/**
+ * The same without checks, and also where `to` has external storage, which then stays with its data
+ * (FreeBSD). to's own tags must be none.
+ */
+export function transferHeader(mbufs: MbufCore, to: Address, from: Address): void {
+  const { words } = mbufs;
   const target = (to >> 2) + mbufs.pkthdr;
   const source = (from >> 2) + mbufs.pkthdr;
+  const storage = words[(to >> 2) + FLAGS]! & mbufs.storageFlags;
   copyHeaderWords(words, target, source);
   words[target + TAGS] = words[source + TAGS]!;
-  words[(to >> 2) + FLAGS] = words[(from >> 2) + FLAGS]! & mbufs.copyFlags;
-  words[(to >> 2) + DATA] = to + mbufs.pktdat;
+  words[(to >> 2) + FLAGS] = (words[(from >> 2) + FLAGS]! & mbufs.copyFlags) | storage;
+  if ((storage & M_EXT) === 0) words[(to >> 2) + DATA] = to + mbufs.pktdat;
   words[(from >> 2) + FLAGS]! &= ~M_PKTHDR;
 }
 
