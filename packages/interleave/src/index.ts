@@ -8,7 +8,7 @@ export { isLinearizable, type Model } from './oracle/linearizability.ts';
 export { type CollectionOptions, model } from './oracle/models.ts';
 export type { Race } from './oracle/race.ts';
 export type { WordDeclaration, WordLookup, WordsOption } from './oracle/words.ts';
-export type { CheckOptions, Expectation } from './options.ts';
+export type { CheckOptions, CrashMode, CrashOptions, Expectation } from './options.ts';
 export { mergeReports } from './report/merge.ts';
 export type { CheckFailure, CheckReport, ReadSource } from './report/report.ts';
 export { parseReport, serializeReport } from './report/json.ts';

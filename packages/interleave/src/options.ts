@@ -9,6 +9,24 @@ import type { StoredSchedule } from './search/store.ts';
 /** How an outcome of a table is judged; one that is not listed is forbidden. */
 export type Expectation = 'acceptable' | 'interesting' | 'forbidden';
 
+/**
+ * Where CPUs die: where V8 can stop a worker (function entries, loop back edges, waits, and the entry
+ * of every Atomics call but notify, before its effect), or anywhere.
+ */
+export type CrashMode = 'interrupt-points' | 'any';
+
+/** Deaths in a run. */
+export interface CrashOptions {
+  readonly mode: CrashMode;
+  /** Deaths in a run, at most. Default 1. */
+  readonly max?: number;
+  /**
+   * The recoverer (`onDeath`) may die too; a fresh one takes over. It is told of the recoverer's
+   * death first, then of those whose recovery was not finished. Default false.
+   */
+  readonly recoverer?: boolean;
+}
+
 /** How to explore. Every field has a default. */
 export interface CheckOptions {
   /** Milliseconds of search. Default 2000. */
@@ -33,13 +51,8 @@ export interface CheckOptions {
   readonly spurious?: boolean;
   /** Which sleeper a notify wakes. Default 'fifo', as specified. */
   readonly notifyOrder?: 'fifo' | 'any';
-  /**
-   * CPUs that die: where V8 can stop a worker (function entries, loop back edges, waits, and the
-   * entry of every Atomics call but notify, before its effect), or anywhere. Default 'none'.
-   */
-  readonly crash?: 'none' | 'interrupt-points' | 'any';
-  /** Deaths in a run, at most. Default 1. */
-  readonly deaths?: number;
+  /** CPUs that die. A mode alone means one death in a run, never of the recoverer. Default 'none'. */
+  readonly crash?: 'none' | CrashMode | CrashOptions;
   /** Expectations of a table of outcomes. */
   readonly outcomes?: Readonly<Record<string, Expectation>>;
   /** The i-th (from 0) of n parts of the search. Default [0, 1]. A RangeError when there is none. */
@@ -60,6 +73,7 @@ export interface CheckOptions {
 /** How runs are made. */
 export function runOptions(options: CheckOptions): RunOptions {
   const race = options.race ?? true;
+  const crash = crashOptions(options.crash ?? 'none');
   return {
     race,
     plainPoints: !race,
@@ -67,9 +81,20 @@ export function runOptions(options: CheckOptions): RunOptions {
     spinLimit: options.spinLimit ?? 2,
     spurious: options.spurious ?? false,
     notifyOrder: options.notifyOrder ?? 'fifo',
-    crash: options.crash ?? 'none',
-    deaths: options.deaths ?? 1,
+    crash: crash?.mode ?? 'none',
+    deaths: crash?.max ?? 1,
+    recovererDies: crash?.recoverer ?? false,
   };
+}
+
+function crashOptions(crash: NonNullable<CheckOptions['crash']>): CrashOptions | null {
+  if (crash === 'none') return null;
+  if (typeof crash === 'string') return { mode: crash };
+  const { max = 1 } = crash;
+  if (!Number.isInteger(max) || max < 1 || max > 8) {
+    throw new RangeError(`interleave: crash.max is a number of deaths from 1 to 8, not ${max}`);
+  }
+  return crash;
 }
 
 /** How far to search. */

@@ -9,7 +9,7 @@ import type { Body, CpuProgram, Program } from './runtime/program.ts';
 
 /** What the oracles at the end of a run are told beside the context. */
 export interface End {
-  /** Names of the CPUs that died, in order. */
+  /** Names of the CPUs that died, in order; a recoverer is `onDeath`, the next one `onDeath 2`. */
   readonly dead: readonly string[];
   /** Recorded operations, in order of invocation. */
   readonly history: readonly HistoryEntry[];
@@ -49,8 +49,12 @@ export interface Scenario<C = any, P = any> {
   readonly leaks?: (context: C, end: End) => string | undefined;
   /** The run's outcome, for a table of outcomes. */
   readonly outcome?: (context: C, end: End) => string;
-  /** Runs on another CPU after a death (crash modes), told who died. */
-  readonly onDeath?: (context: C, dead: string) => unknown;
+  /**
+   * Runs on another CPU once for each death (crash modes), told who died, and how many recoverers have
+   * died before this one. With `crash.recoverer` it may die itself, and then runs again from the start
+   * for the same death, on the next recoverer.
+   */
+  readonly onDeath?: (context: C, dead: string, recoverer: number) => unknown;
   /** Names and kinds of words. */
   readonly words?: WordsOption;
 }

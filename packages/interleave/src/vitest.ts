@@ -19,7 +19,7 @@ import type { End, Scenario } from './scenario.ts';
 import type { StoredSchedule } from './search/store.ts';
 
 export type { Operations, OperationsOptions } from './generate.ts';
-export type { CheckOptions, Expectation } from './options.ts';
+export type { CheckOptions, CrashMode, CrashOptions, Expectation } from './options.ts';
 export type { CheckReport } from './report/report.ts';
 export { type CollectionOptions, model } from './oracle/models.ts';
 export { op } from './runtime/hand.ts';

@@ -22,6 +22,7 @@ const OPTIONS: RunOptions = {
   notifyOrder: 'fifo',
   crash: 'none',
   deaths: 0,
+  recovererDies: false,
 };
 
 interface Context {

@@ -64,6 +64,7 @@ function measure(scenario: Scenario, make: (n: number) => Strategy): [number, nu
     notifyOrder: 'fifo',
     crash: 'none',
     deaths: 0,
+    recovererDies: false,
   });
   const begin = performance.now();
   let runs = 0;

@@ -42,6 +42,8 @@ export class Cpu {
   asyncWaits: number = 0;
   /** Asleep with a timeout: the virtual time at which it ends. */
   until: number = 0;
+  /** A recoverer: whose death it is busy with; null: none. */
+  recovers: string | null = null;
   /** Its code has come to `op` and must not go on before it is granted. */
   suspended: boolean = false;
 
@@ -53,6 +55,7 @@ export class Cpu {
     this.entry = null;
     if (this.jobs.length > 0) this.jobs = [];
     this.asyncWaits = 0;
+    this.recovers = null;
     this.suspended = false;
   }
 }

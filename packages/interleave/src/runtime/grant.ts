@@ -42,6 +42,7 @@ export function step(machine: Machine, choice: number): void {
 
 function countStep(machine: Machine, c: number): boolean {
   machine.last = c;
+  machine.fresh = -1;
   machine.steps++;
   if (machine.steps <= machine.options.stepLimit && machine.accesses <= ACCESS_LIMIT) return true;
   machine.outcome = { kind: 'step limit', message: `cut after ${machine.steps - 1} steps` };

@@ -17,6 +17,7 @@ import { arrive } from './arrive.ts';
 import { NONE, UNDECIDED } from './choice.ts';
 import { Clock } from './clock.ts';
 import { Cpu, DORMANT, type HistoryEntry, READY } from './cpu.ts';
+import { recoverers } from './death.ts';
 import { performNow, runDirectly } from './direct.ts';
 import { step } from './grant.ts';
 import { AddressSpace } from './memory.ts';
@@ -82,7 +83,10 @@ export class Machine {
   urgent: number = -1;
   /** Names of the CPUs that have died, in order. */
   readonly dead: string[] = [];
-  deaths: number = 0;
+  /** A recoverer that the last step has started; -1: none. */
+  fresh: number = -1;
+  /** Deaths to be recovered, in the order in which they will be. */
+  readonly estate: string[] = [];
   readonly spurious: number[] = [];
   /** Time-outs of asynchronous waits: due when nothing else can run, the earliest first. */
   readonly timers: Timer[] = [];
@@ -108,7 +112,7 @@ export class Machine {
   constructor(program: Program, options: RunOptions) {
     this.program = program;
     this.options = options;
-    this.n = program.cpus.length + (program.onDeath === undefined ? 0 : 1);
+    this.n = program.cpus.length + recoverers(program, options);
     for (let c = 0; c < this.n; c++) this.cpus.push(new Cpu());
     this.kinds = new WordKinds(program.words, this.memory);
     this.races = options.race ? new RaceDetector(this.n, this.kinds) : null;
@@ -177,7 +181,8 @@ export class Machine {
     this.next = UNDECIDED;
     this.urgent = -1;
     this.dead.length = 0;
-    this.deaths = 0;
+    this.estate.length = 0;
+    this.fresh = -1;
     this.timers.length = 0;
     this.outcome = null;
     this.stopped = false;
@@ -219,7 +224,8 @@ export class Machine {
   }
 
   name(c: number): string {
-    return this.program.cpus[c]?.name ?? 'onDeath';
+    const recoverer = c - this.program.cpus.length;
+    return this.program.cpus[c]?.name ?? (recoverer === 0 ? 'onDeath' : `onDeath ${recoverer + 1}`);
   }
 
   /** Runs code outside any CPU to its end: set-up, invariants, final checks. */

@@ -22,7 +22,7 @@ export interface CpuProgram {
 
 /** What `final` is told about the run beside its context. */
 export interface RunEnd {
-  /** Names of the CPUs that died, in order. */
+  /** Names of the CPUs that died, in order; a recoverer is `onDeath`, the next one `onDeath 2`. */
   readonly dead: readonly string[];
   /** Recorded operations, in order of invocation. */
   readonly history: readonly HistoryEntry[];
@@ -36,7 +36,7 @@ export interface Program {
   readonly setup: (prepared: unknown) => unknown;
   readonly always?: ((context: any) => unknown) | undefined;
   readonly final?: ((context: any, end: RunEnd) => unknown) | undefined;
-  readonly onDeath?: ((context: any, dead: string) => unknown) | undefined;
+  readonly onDeath?: ((context: any, dead: string, recoverer: number) => unknown) | undefined;
   readonly words: Words;
 }
 
@@ -52,6 +52,8 @@ export interface RunOptions {
   readonly crash: 'none' | 'interrupt-points' | 'any';
   /** Deaths in a run, at most. */
   readonly deaths: number;
+  /** May recoverers die? */
+  readonly recovererDies: boolean;
 }
 
 /** Why a run failed. */

@@ -88,10 +88,10 @@ function nextBody(machine: Machine, c: number, cpu: Cpu): (() => unknown) | null
   const script = program.cpus[c];
   if (script === undefined) {
     // Once for each death.
-    const dead = machine.dead[cpu.next];
+    const dead = machine.estate.shift();
     if (dead === undefined) return null;
-    cpu.next++;
-    return () => program.onDeath?.(context, dead);
+    cpu.recovers = dead;
+    return () => program.onDeath?.(context, dead, c - program.cpus.length);
   }
   if (cpu.next < script.bodies.length) {
     const body = script.bodies[cpu.next++];
@@ -110,6 +110,7 @@ function nextBody(machine: Machine, c: number, cpu: Cpu): (() => unknown) | null
 /** A body has returned. */
 function end(machine: Machine, cpu: Cpu, value: unknown): void {
   cpu.generator = null;
+  cpu.recovers = null;
   const { entry } = cpu;
   if (entry === null) return;
   if (entry.invoked < 0) entry.invoked = machine.steps;
