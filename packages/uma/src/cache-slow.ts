@@ -206,7 +206,8 @@ export function pushSlot(uma: Uma, cache: number, slot: number, cookie: number):
       return;
     }
     const zone = words[cache + ZONE]!;
-    if (!flush(uma, zone, cache, cookie)) {
+    // In an SMR zone only a repair comes here, with an item that nobody has seen.
+    if ((words[cache + FEATURES]! & Feature.smr) !== 0 || !flush(uma, zone, cache, cookie)) {
       freeItem(uma, zone, cache, slot);
       return;
     }
