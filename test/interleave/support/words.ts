@@ -16,7 +16,7 @@ import {
 } from '@umbuf/memory';
 
 /** Statistics that an allocation looks at without the lock. */
-const LOADED: ReadonlySet<string> = new Set(['zone domain.nitems']);
+const LOADED: ReadonlySet<string> = new Set(['zone domain.nitems', 'zone domain.seq']);
 
 interface Named {
   readonly name: string;

@@ -12,7 +12,9 @@ const S = SmrRecord.fields;
 
 /** What is broken, in words. */
 export function smrViolations(uma: Uma): string[] {
-  return allSmrs(uma).flatMap((smr) => violationsOf(uma, smr));
+  const violations: string[] = [];
+  for (const smr of allSmrs(uma)) violations.push(...violationsOf(uma, smr));
+  return violations;
 }
 
 function violationsOf(uma: Uma, smr: number): string[] {

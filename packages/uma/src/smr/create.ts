@@ -41,8 +41,7 @@ export function smrName(uma: Uma, smr: number): string {
 
 /** Word index of the SMR of that name, made when absent. Under the registry lock. */
 export function findOrMakeSmr(uma: Uma, name: string): number {
-  const known = allSmrs(uma).find((smr) => smrName(uma, smr) === name);
-  if (known !== undefined) return known;
+  for (const known of allSmrs(uma)) if (smrName(uma, known) === name) return known;
   const { words, cpu, arena, root } = uma;
   const bytes = smrWords(arena.cpus) * 4;
   const address = injected(uma, FailureSite.smrRecord) ? 0 : staticSpace(cpu, bytes);

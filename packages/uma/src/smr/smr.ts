@@ -22,8 +22,9 @@ import { smrAdvance, smrPoll, smrWait } from './poll.ts';
 import { smrCpu, SmrCpuRecord, SmrRecord } from './smr-layout.ts';
 
 const WRITE = SmrRecord.fields.writeSequence.at;
-const OPEN = SmrCpuRecord.fields.open.at;
-const AWAITED = SmrCpuRecord.fields.awaited.at;
+const C = SmrCpuRecord.fields;
+const OPEN = C.open.at;
+const AWAITED = C.awaited.at;
 
 /** Counters of one SMR, summed over CPUs (`debug.smr.*`). */
 export interface SmrStatistics {
@@ -135,14 +136,14 @@ export class Smr {
 
   /** Counters, read without stopping anyone. */
   statistics(): SmrStatistics {
-    const sum = (field: number): number => sumOf(this.cpu, this.record, field);
+    const { cpu, record } = this;
     return {
       name: this.name,
-      advances: sum(SmrCpuRecord.fields.advances.at),
-      advanceWaits: sum(SmrCpuRecord.fields.advanceWaits.at),
-      polls: sum(SmrCpuRecord.fields.polls.at),
-      scans: sum(SmrCpuRecord.fields.scans.at),
-      failures: sum(SmrCpuRecord.fields.failures.at),
+      advances: sumOf(cpu, record, C.advances.at),
+      advanceWaits: sumOf(cpu, record, C.advanceWaits.at),
+      polls: sumOf(cpu, record, C.polls.at),
+      scans: sumOf(cpu, record, C.scans.at),
+      failures: sumOf(cpu, record, C.failures.at),
     };
   }
 }
