@@ -25,19 +25,29 @@ const blocks = [...page.matchAll(/^```ts file=(\S+)( replace)?\n([\s\S]*?)^```$/
   ([, file, replace, code]) => ({ file: file!, replaces: replace !== undefined, code: code! }),
 );
 
-function run(): { readonly status: number | null; readonly output: string } {
+function run(more: Record<string, string> = {}): {
+  readonly status: number | null;
+  readonly output: string;
+} {
   const { CI: _, VITEST: __, ...env } = process.env;
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [vitest, 'run', '--root', directory],
-    { encoding: 'utf8', env: { ...env, NO_COLOR: '1', EXPLORE_VERBOSE: '1' } },
+    { encoding: 'utf8', env: { ...env, NO_COLOR: '1', EXPLORE_VERBOSE: '1', ...more } },
   );
   return { status, output: stdout + stderr };
 }
 
 test('the first check, as the page writes it, passes and says what it explored', () => {
   const files = blocks.filter(({ replaces }) => !replaces);
-  expect(files.map(({ file }) => file)).toEqual(['vitest.config.ts', 'ring.ts', 'ring.check.ts']);
+  expect(files.map(({ file }) => file)).toEqual([
+    'vitest.config.ts',
+    'ring.ts',
+    'ring.check.ts',
+    'scenario.ts',
+    'stress.mjs',
+    'lockstep.mjs',
+  ]);
   for (const { file, code } of files) writeFileSync(join(directory, file), code);
   const check = files[2]!.code.trimEnd().split('\n');
   expect(check.length, 'a first check in ten lines').toBeLessThanOrEqual(10);
@@ -47,6 +57,58 @@ test('the first check, as the page writes it, passes and says what it explored',
   const shown = /^```text\n(ok: ring\n)(all \d+ equivalence classes explored)/m.exec(page)!;
   expect(output).toContain(shown[1]!.trim());
   expect(output).toContain(shown[2]!);
+});
+
+/** A command of the page that runs a file with Node. */
+function command(file: string): string {
+  const line = new RegExp(`^node (.*) ${file}$`, 'm').exec(page)![1]!;
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...line.split(' '), file], {
+    cwd: directory,
+    encoding: 'utf8',
+  });
+  expect(status, stdout + stderr).toBe(0);
+  return stdout;
+}
+
+test('the scenario of the page runs on real workers as a stress loop', () => {
+  const output = command('stress.mjs');
+  expect(output).toContain('ok: true');
+  expect(output).toContain("'7,undefined': { count: ");
+  expect(output).toContain("expect: 'acceptable'");
+  expect(output).toContain('failure: null');
+});
+
+test('what the explorer finds in it is replayed in lock step, and is the same', () => {
+  const output = command('lockstep.mjs');
+  const shown = /^```text\n(outcome: two consumers)\n(.*)\n(same: true), (runs: 20)$/m.exec(page)!;
+  for (const text of shown.slice(1)) expect(output).toContain(text);
+  expect(output).toContain('divergence: null');
+});
+
+test('two shards and their merge, as the page writes them', () => {
+  const lines = [
+    ...page.matchAll(
+      /^EXPLORE_SHARD=(\S+) EXPLORE_REPORT=(\S+) EXPLORE_BUDGET=\d+ npx vitest run$/gm,
+    ),
+  ];
+  expect(lines).toHaveLength(2);
+  for (const [, shard, reports] of lines) {
+    const { status, output } = run({
+      EXPLORE_SHARD: shard!,
+      EXPLORE_REPORT: join(directory, reports!),
+      EXPLORE_BUDGET: '300',
+    });
+    expect(status, output).toBe(0);
+  }
+  const merge = /^npx interleave (merge .*)$/m.exec(page)![1]!.split(' ');
+  const bin = join(here, '../../packages/interleave/dist/bin.js');
+  const { status, stdout } = spawnSync(process.execPath, [bin, ...merge], {
+    cwd: directory,
+    encoding: 'utf8',
+  });
+  expect(status, stdout).toBe(0);
+  expect(stdout).toMatch(/^ok: ring$/m);
+  expect(stdout).toContain('2 shards: ');
 });
 
 test('the mistake of the page is a race of the two lines that it names', () => {
@@ -63,5 +125,8 @@ test('the mistake of the page is a race of the two lines that it names', () => {
   expect(output).toMatch(/plain read at .*ring\.ts:\d+ in Ring\.pop/);
   expect(output).toMatch(/plain write at .*ring\.ts:\d+ in Ring\.push/);
   expect(output).toMatch(/EXPLORE_REPLAY='ring:[^']+' npx vitest run ring\.check\.ts/);
-  expect(existsSync(join(directory, '__schedules__', 'ring.check.ts.json'))).toBe(true);
+  // Where the page says that things are.
+  for (const [, file] of page.matchAll(/`(__schedules__\/[^`]+)`/g)) {
+    expect(existsSync(join(directory, file!)), file).toBe(true);
+  }
 });

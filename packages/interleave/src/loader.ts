@@ -1,14 +1,17 @@
 /**
  * Hooks for Node's module loader: `import('./ring.ts?explore')` gives the module, and what it
  * imports relatively (or from a package in `include`), as code for virtual CPUs; files named
- * `*.check.ts` are explored without the query. Runs in the loader's thread; see register.ts.
+ * `*.check.ts` are explored without the query. Other TypeScript is left to Node; where Node cannot (20),
+ * its types are stripped here, so that real workers can run the same scenario. Runs in the loader's
+ * thread; see register.ts.
  */
 
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describeProblem, Explorer, GUARDS, RUNTIME } from './transform/index.ts';
-import { stripTypes } from './transform/strip.ts';
+import { isTypeScript, stripTypes } from './transform/strip.ts';
 
 export interface LoaderData {
   /** Packages that are explored when explored code imports them. */
@@ -33,6 +36,9 @@ interface Loaded {
 
 const QUERY = /[?&]explore(?=&|$)/;
 const CHECK = /\.check\.[cm]?[jt]sx?$/;
+
+/** Whether this Node runs TypeScript by itself (22.18 and later). */
+const loadsTypeScript = Boolean((process.features as { typescript?: unknown }).typescript);
 
 let include: readonly string[] = (process.env['INTERLEAVE_INCLUDE'] ?? '')
   .split(',')
@@ -73,8 +79,13 @@ export async function load<T>(
   context: unknown,
   next: (url: string, context?: unknown) => T | Promise<T>,
 ): Promise<Loaded | T> {
-  if (!url.startsWith('file:') || !isExplored(url)) return next(url, context);
+  if (!url.startsWith('file:')) return next(url, context);
   const file = pathOf(url);
+  if (!isExplored(url)) {
+    if (loadsTypeScript || !isTypeScript(file)) return next(url, context);
+    const plain = await stripTypes(file, await readFile(file, 'utf8'), undefined);
+    return { format: 'module', source: plain, shortCircuit: true };
+  }
   const { code, map, warnings } = await explorer.transform(file);
   for (const warning of warnings)
     process.emitWarning(describeProblem(warning), 'InterleaveWarning');

@@ -110,7 +110,16 @@ describe('Node', () => {
     );
     expect(await resolve('./next.ts', { parentURL: url('plain.ts') }, () => answer)).toBe(answer);
     const loaded = { format: 'module', source: '' };
-    expect(await load(url('plain.ts'), {}, () => loaded)).toBe(loaded);
+    expect(await load(url('plain.js'), {}, () => loaded)).toBe(loaded);
+  });
+
+  test('plain TypeScript is left to a Node that can run it, and is otherwise stripped of types', async () => {
+    const byNode = { format: 'module', source: 'by Node' };
+    const { source } = (await load(url('next.ts'), {}, () => byNode)) as { source: string };
+    if ('typescript' in process.features && process.features.typescript) {
+      expect(source).toBe('by Node');
+    } else
+      expect(source).toMatch(/^export function next\(words\) \{\s*return words\[0\]\+\+ \+ 1;/);
   });
 
   test('an explored module loads as JavaScript with an inline map', async () => {

@@ -55,15 +55,18 @@ describe('check() in vitest, through the Vite plugin', () => {
     const stored = join(directory, '__schedules__', 'ring.check.ts.json');
     const [entry] = JSON.parse(readFileSync(stored, 'utf8')).early;
     expect(entry.kind).toBe('race');
-    expect(readFileSync(join(directory, '__schedules__', 'early.html'), 'utf8')).toContain(
-      '<table',
-    );
+    expect(
+      readFileSync(join(directory, '__schedules__', 'ring.check.ts.early.html'), 'utf8'),
+    ).toContain('<table');
 
     const line = /EXPLORE_REPLAY='([^']+)'/.exec(first.output)?.[1] ?? '';
     const replayed = run({ INTERLEAVE_TEST_BROKEN: '1', EXPLORE_REPLAY: line });
     expect(replayed.status).toBe(1);
     expect(replayed.output).toContain('replay: 1 schedules');
     expect(replayed.output).toContain('race: early');
+
+    // The other checks did not run, and do not say they passed.
+    expect(replayed.output).toMatch(/1 failed \| 2 skipped/);
 
     const again = run({ INTERLEAVE_TEST_BROKEN: '1' });
     expect(again.output).toContain('replay: 1 schedules');

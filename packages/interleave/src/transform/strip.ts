@@ -13,7 +13,7 @@ type Compile = (
   code: string,
   file: string,
   options: object,
-  map: object,
+  map: object | undefined,
 ) => Promise<{ readonly code: string; readonly map: unknown }>;
 
 /** What Vite exports: one of the two is there, or works. */
@@ -24,11 +24,19 @@ interface Compilers {
 
 const native = (nodeModule as unknown as { stripTypeScriptTypes?: Strip }).stripTypeScriptTypes;
 
-/** JavaScript of a transformed module, with its source map inline. */
-export async function stripTypes(file: string, code: string, map: SourceMap): Promise<string> {
-  if (!/\.[cm]?tsx?$/.test(file)) return withMap(code, map.toString());
+export function isTypeScript(file: string): boolean {
+  return /\.[cm]?tsx?$/.test(file);
+}
+
+/** JavaScript of a module, with its source map inline; without a map it is the source itself. */
+export async function stripTypes(
+  file: string,
+  code: string,
+  map: SourceMap | undefined,
+): Promise<string> {
+  if (!isTypeScript(file)) return withMap(code, map?.toString());
   if (native !== undefined && !file.endsWith('x')) {
-    return withMap(native(code, { mode: 'strip' }), map.toString());
+    return withMap(native(code, { mode: 'strip' }), map?.toString());
   }
   const vite = (await import('vite').catch(() => {
     throw new Error(
@@ -36,7 +44,7 @@ export async function stripTypes(file: string, code: string, map: SourceMap): Pr
     );
   })) as unknown as Compilers;
   const lang = file.endsWith('x') ? 'tsx' : 'ts';
-  const from: object = JSON.parse(map.toString());
+  const from: object | undefined = map && JSON.parse(map.toString());
   // Vite 8 comes with oxc, the ones before it with esbuild.
   const result = await (vite.transformWithOxc === undefined
     ? vite.transformWithEsbuild(
@@ -59,7 +67,8 @@ export async function stripTypes(file: string, code: string, map: SourceMap): Pr
   return withMap(result.code, JSON.stringify(result.map));
 }
 
-function withMap(code: string, map: string): string {
+function withMap(code: string, map: string | undefined): string {
+  if (map === undefined) return code;
   const data = Buffer.from(map).toString('base64');
   return `${code}\n//# sourceMappingURL=data:application/json;base64,${data}\n`;
 }
