@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, () => Promise<{ readonly command: Comman
   soak: () => import('./command/soak.ts'),
   vmstat: () => import('./command/vmstat.ts'),
   sysctl: () => import('./command/sysctl.ts'),
+  netstat: () => import('./command/netstat.ts'),
   vectors: () => import('./command/vectors.ts'),
 };
 
@@ -19,6 +20,7 @@ const summaries: Readonly<Record<string, string>> = {
   pcap: 'move captures through mbufs across CPUs; checksums, reassembly, TCP streams',
   soak: 'the longer campaign: every scenario, memory compared minute by minute',
   vmstat: 'the zones of an arena as vmstat -z prints them; its locks',
+  netstat: "what an arena's mbufs take, as netstat -m of both kernels prints it",
   vectors: "programs recorded from NetBSD's C code, run against our mbufs",
   sysctl: 'the values of an arena: vm.uma.<zone> and the rest of the tree',
 };
@@ -60,6 +62,7 @@ const EXPECTED = [
   'ScenarioError',
   'CaptureError',
   'VectorFileError',
+  'MbufError',
   'ArgumentError',
   'ArenaFormatError',
   'CpuUnavailableError',

@@ -4,7 +4,7 @@
  * inside an operation. Reads everything, changes nothing.
  */
 
-import { type Address, refcountLoad } from '@umbuf/memory';
+import { type Address, type Arena, refcountLoad, Root } from '@umbuf/memory';
 import type { Zone } from '@umbuf/uma';
 import { M_EXT, M_PKTHDR } from './constants.ts';
 import { ExtType } from './freebsd-flags.ts';
@@ -197,8 +197,18 @@ function onZoneSide(zone: Zone): number {
   return live + cached + queued;
 }
 
+/** What the statistics can be read from: an `Mbufs`, or `viewMbufs` of an arena nobody is attached to. */
+export type StatisticsView = Pick<MbufCore, 'words' | 'root' | 'arena'>;
+
+/** The mbuf system of an arena, for its statistics only; undefined when it has none. */
+export function viewMbufs(arena: Arena): StatisticsView | undefined {
+  const { words } = arena;
+  const root = Atomics.load(words, Root.mbuf) >> 2;
+  return root === 0 ? undefined : { words, root, arena };
+}
+
 /** A 32-bit statistic summed over all CPUs; wraps as its parts do. */
-export function sumStatistic(mbufs: MbufCore, at: number): number {
+export function sumStatistic(mbufs: StatisticsView, at: number): number {
   const { words, root, arena } = mbufs;
   const first = words[root + MbufRoot.fields.statistics.at]! >> 2;
   let sum = 0;
@@ -209,7 +219,10 @@ export function sumStatistic(mbufs: MbufCore, at: number): number {
 }
 
 /** mbstat: mbufs in use by m_type, and parked holders, over all CPUs. */
-export function readMbstat(mbufs: MbufCore): { readonly types: number[]; readonly parked: number } {
+export function readMbstat(mbufs: StatisticsView): {
+  readonly types: number[];
+  readonly parked: number;
+} {
   const types = Array.from({ length: TYPE_SLOTS }, (_, type) =>
     sumStatistic(mbufs, MbufStatistics.fields.types.at + type),
   );

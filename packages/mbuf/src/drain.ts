@@ -54,6 +54,6 @@ export function drainAll(mbufs: MbufCore): Readonly<Record<DrainKind, number>> {
 }
 
 /** Reclaims so far, of all CPUs (mbstat.m_drain). */
-export function drainCount(mbufs: MbufCore): number {
+export function drainCount(mbufs: Pick<MbufCore, 'words' | 'root'>): number {
   return Atomics.load(mbufs.words, mbufs.root + DRAINS);
 }

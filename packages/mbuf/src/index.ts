@@ -1,11 +1,11 @@
 /** `@umbuf/mbuf`: mbufs, clusters, external storage and chain operations. See docs/architecture. */
 
 export type { Bytes } from './bytes.ts';
-export { checkMbufs, readMbstat } from './check.ts';
+export { checkMbufs, readMbstat, type StatisticsView, viewMbufs } from './check.ts';
 export type { DeviceCopy } from './chain/devget.ts';
 export { hexadecimal, type PointerFormat, type PointerKind } from './chain/print.ts';
 export * from './constants.ts';
-export type { DrainKind } from './drain.ts';
+export { drainCount, type DrainKind } from './drain.ts';
 export * from './errors.ts';
 export type { ExternalFree } from './external/callbacks.ts';
 export * from './freebsd-flags.ts';
@@ -27,5 +27,7 @@ export { type DefaultOwners } from './owner.ts';
 export { type PresetView, presetView } from './preset.ts';
 export type { MbufOptions, ZoneLimits } from './root.ts';
 export * from './sizing.ts';
+export { formatNetbsdNetstatM, formatOwners, type Mbstat } from './statistics/netbsd-netstat.ts';
+export { formatNetstatM, type JumboCount, netstatM, type NetstatM } from './statistics/netstat.ts';
 export { liveTags, MTAG_PERSISTENT, TAG_HEADER_BYTES } from './tag.ts';
 export type { MbufZones } from './zones.ts';
