@@ -43,6 +43,7 @@ import type { Uma } from './uma.ts';
 import { lookAtClock } from './voluntary-trim.ts';
 import { canRun } from './zone-callbacks.ts';
 import { cpuDomain, fetchBucket, putBucket, raisePeak } from './zone-domain.ts';
+import { destroyedError, requireLive } from './zone-life.ts';
 
 const C = CacheRecord.fields;
 const ALLOC_BUCKET = C.allocBucket.at;
@@ -52,6 +53,7 @@ const FREE_BUCKET = C.freeBucket.at;
 const FREE_COUNT = C.freeCount.at;
 const FREE_ENTRIES = C.freeEntries.at;
 const FEATURES = C.features.at;
+const FREE_FEATURES = C.freeFeatures.at;
 const ZONE = C.zone.at;
 const COUNT = BucketHeader.fields.count.at;
 const ENTRIES = BucketHeader.fields.entries.at;
@@ -81,9 +83,13 @@ export function allocSlow(uma: Uma, cache: number, flags: number, argument: numb
   try {
     if (!cpu.mayBlock && height > DEFERRED_MAX) return failed(uma, cache, inner);
     if (!inner) {
+      // The void slot says that this thread is inside the zone: see letGo.
+      const inside = reserveSlot(cpu);
       checkpoint(cpu);
       lookAtClock(uma);
       serveReclaim(uma, zone);
+      giveBack(cpu, inside);
+      requireLive(uma, zone);
     }
     // Ends: a refill that returns true loaded at least one item; others can take items away only
     // while we wait inside it, and each time they do they made progress.
@@ -111,6 +117,9 @@ function failed(uma: Uma, cache: number, inner: boolean): Address {
 /** `push` with no room in the alloc bucket. The item's dtor has run. */
 export function freeSlow(uma: Uma, cache: number, item: number): void {
   const { words, cpu } = uma;
+  if ((words[cache + FREE_FEATURES]! & Feature.dead) !== 0) {
+    throw destroyedError(uma, words[cache + ZONE]!, item);
+  }
   if (
     words[cache + FREE_COUNT]! < words[cache + FREE_ENTRIES]! &&
     (words[cache + FEATURES]! & Feature.smr) === 0
@@ -173,6 +182,11 @@ export function putItem(uma: Uma, cache: number, slot: number): void {
  */
 export function pushSlot(uma: Uma, cache: number, slot: number, cookie: number): void {
   const { words, longs } = uma;
+  if ((words[cache + FREE_FEATURES]! & Feature.dead) !== 0) {
+    // The zone is going: nothing is cached any more.
+    freeItem(uma, words[cache + ZONE]!, cache, slot);
+    return;
+  }
   if (bypassesCache(uma, cache) && canRun(uma, words[cache + ZONE]!, CallbackBit.zfini)) {
     freeItem(uma, words[cache + ZONE]!, cache, slot);
     return;

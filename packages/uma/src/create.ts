@@ -1,7 +1,8 @@
 /**
  * Creating zones and kegs, and finding them by name (spec 3.1). All of it is under the registry
  * lock; a record is built in static space that nobody else sees, and published in one straight
- * line, so a creator that dies leaves nothing.
+ * line, so a creator that dies leaves nothing. The record of a destroyed zone is taken first: then the
+ * zone exists with the store of its state.
  */
 
 import { DebugLevel, STATIC_NEXT, staticSpace, TableFullError } from '@umbuf/memory';
@@ -31,18 +32,22 @@ import {
 } from './layout.ts';
 import { redzoneBytes } from './redzone.ts';
 import { attachSmr, smrOfDefinition } from './smr/create.ts';
+import { eraseZone } from './erase.ts';
 import { TABLE_ZONE_BYTES, type Uma } from './uma.ts';
+import { reusableZone, ZoneState, zoneState } from './zone-life.ts';
 
 const Z = ZoneRecord.fields;
 const K = KegRecord.fields;
 /** `uz_bucket_max` of a zone without `setMaxcache`: no queue reaches it. */
 export const BUCKET_MAX_UNLIMITED = 0x3fffffff;
 
-/** Word index of the zone of that name, 0 = none. */
+/** Word index of the live zone of that name, 0 = none. */
 export function findZone(uma: Uma, name: string): number {
   const count = uma.zoneCount();
   for (let id = 0; id < count; id++) {
-    if (readZoneName(uma.words, uma.zoneAt(id)) === name) return uma.zoneAt(id);
+    const zone = uma.zoneAt(id);
+    if (zoneState(uma, zone) !== ZoneState.live) continue;
+    if (readZoneName(uma.words, zone) === name) return zone;
   }
   return 0;
 }
@@ -73,18 +78,22 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
   const align = definition.align ?? UMA_ALIGN_PTR;
   const asked = (definition.flags ?? 0) | internal;
   checkZoneFlags({ name, size, flags: asked, internal: internal !== 0 });
-  const id = uma.zoneCount();
+  const reused = internal === 0 ? reusableZone(uma) : -1;
+  const id = reused >= 0 ? reused : uma.zoneCount();
   if (id >= ZONES_MAX) throw new TableFullError(`zone ${name}: all ${ZONES_MAX} zones are in use`);
   const primaryZone = primary === undefined ? 0 : findZone(uma, primary.name);
   const zoneWords =
     ZoneRecord.words + arena.cpus * CacheRecord.words + arena.domains * ZoneDomain.words;
-  const kegWords = primaryZone !== 0 ? 0 : KegRecord.words + arena.domains * KegDomain.words;
+  // Room for a keg in every record: whichever zone comes next can use it.
+  const kegWords = KegRecord.words + arena.domains * KegDomain.words;
   const events = arena.cpus * EventRecord.words;
   const bytes = (zoneWords + kegWords + events) * 4;
   const smr = smrOfDefinition(uma, definition, asked);
-  const address = injected(uma, FailureSite.zoneRecord) ? 0 : staticSpace(cpu, bytes);
+  const space = (): number => (reused >= 0 ? uma.zoneAt(reused) << 2 : staticSpace(cpu, bytes));
+  const address = injected(uma, FailureSite.zoneRecord) ? 0 : space();
   if (address === 0) throw new TableFullError(`zone ${name}: no pages for its record`);
   const zone = address >> 2;
+  if (reused >= 0) eraseZone(uma, zone, zone + zoneWords);
   const keg = primaryZone !== 0 ? words[primaryZone + Z.keg.at]! : zone + zoneWords;
   if (primaryZone === 0) writeKeg(uma, keg, zone, { definition, align, flags: asked });
   const inherited =
@@ -95,6 +104,10 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
   writeZone(uma, zone, { definition, id, keg, primaryZone, flags });
   if (smr !== 0) attachSmr(uma, zone, smr);
   words[zone + Z.events.at] = zone + zoneWords + kegWords;
+  if (reused >= 0) {
+    Atomics.store(words, zone + Z.state.at, ZoneState.live);
+    return zone;
+  }
   const end = address + bytes;
   const next = uma.root + UmaRoot.fields.zones.at + id;
   // Behind the count nobody looks; with the count the zone exists and its space is taken.

@@ -21,6 +21,7 @@ import { BucketHeader, CacheRecord, Hand, ItemState, ZoneRecord } from './layout
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { fetchBucket } from './zone-domain.ts';
+import { requireLive } from './zone-life.ts';
 
 const COUNT = BucketHeader.fields.count.at;
 const LAST = BucketHeader.words - 1;
@@ -36,6 +37,7 @@ export function allocFromDomain(
   argument: number,
 ): Address {
   const { words, cpu, arena } = uma;
+  requireLive(uma, zone);
   requireInteger('allocDomain: domain', domain, 0, arena.domains - 1);
   if ((words[zone + ZoneRecord.fields.flags.at]! & ZoneFlag.FIRSTTOUCH) === 0) {
     throw new ArgumentError(`allocDomain: zone ${uma.zoneName(zone)} is not FIRSTTOUCH`);
@@ -44,7 +46,10 @@ export function allocFromDomain(
   if (words[cpu.entered] === 0) enterCpu(cpu);
   const height = handHeight(cpu);
   try {
+    const inside = reserveSlot(cpu);
     checkpoint(cpu);
+    giveBack(cpu, inside);
+    requireLive(uma, zone);
     const item = fromQueue(uma, zone, cache, domain, flags, argument);
     if (item !== NULL) return item;
     const single = allocItem(uma, zone, cache, flags, argument, domain);

@@ -23,6 +23,7 @@ import { queueVisible } from './smr/zone-free.ts';
 import { isPressed, relieve } from './limit/pressure.ts';
 import { type Uma, umaOf } from './uma.ts';
 import { moveCache } from './zone-domain.ts';
+import { pinZone, unpinZone } from './zone-life.ts';
 
 /**
  * Flushes the caches of `zones` on every CPU, own included. Adds the numbers of running CPUs that did
@@ -56,7 +57,11 @@ function drainOther(
       return claimed;
     };
     claimed = false;
+    const pin = pinZone(uma, zone);
+    if (pin === 0) continue;
     const result = drainCpu(uma.cpu, target, claim, answerMs);
+    unpinZone(uma, pin);
+    giveBack(uma.cpu, pin);
     if (result === 'unanswered') unanswered.add(target);
     // Only a claim is for one zone: an answer, like going offline, flushes all.
     if (!claimed) return;

@@ -15,6 +15,16 @@ export class ZoneMismatchError extends UmbufError {
   override name = 'ZoneMismatchError';
 }
 
+/** The zone was destroyed, by whichever thread; nothing was changed. */
+export class ZoneDestroyedError extends UmbufError {
+  override name = 'ZoneDestroyedError';
+}
+
+/** The zone cannot be destroyed now: others are built on it, or an operation is under way. */
+export class ZoneBusyError extends UmbufError {
+  override name = 'ZoneBusyError';
+}
+
 /** A callback returned a promise; callbacks run between two statements and cannot be awaited. */
 export class AsyncCallbackError extends UmbufError {
   override name = 'AsyncCallbackError';

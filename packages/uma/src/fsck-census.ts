@@ -4,6 +4,7 @@
  */
 
 import { kegOfPage, PAGE_SHIFT } from '@umbuf/memory';
+import { ZoneRecord } from './layout.ts';
 import type { Uma } from './uma.ts';
 
 /** Where an item was found cached: for invariant 3. */
@@ -33,7 +34,8 @@ export function checkParts(uma: Uma, live: Readonly<Record<string, number>>, cen
   ] as const) {
     for (const zone of zones) {
       const name = uma.zoneName(zone);
-      const used = census.parts.get(zone) ?? 0;
+      const lost = uma.words[zone + ZoneRecord.fields.lostParts.at]!;
+      const used = (census.parts.get(zone) ?? 0) + lost;
       if (live[name] !== used) {
         census.violations.push(`${number}: zone ${name}: ${live[name]} items out, ${used} in use`);
       }

@@ -38,6 +38,7 @@ import { damagedBytes } from './redzone.ts';
 import { smrViolations } from './smr/check.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache, zoneDomain } from './zone-domain.ts';
+import { ZoneState, zoneState } from './zone-life.ts';
 import { failureViolations } from './statistics/failures.ts';
 import { readZoneStatistics } from './zone-statistics.ts';
 
@@ -72,12 +73,17 @@ export function fsck(uma: Uma): FsckReport {
   const liveByKeg = new Map<number, number>();
   for (let id = 0; id < uma.zoneCount(); id++) {
     const zone = uma.zoneAt(id);
+    if (zoneState(uma, zone) === ZoneState.dead) {
+      checkDead(uma, zone, census);
+      continue;
+    }
     const keg = words[zone + ZoneRecord.fields.keg.at]!;
     kegs.add(keg);
     const cached = countCaches(uma, zone, census) + countQueues(uma, zone, census);
     const statistics = readZoneStatistics(uma, zone);
-    live[statistics.name] = statistics.live;
-    if (statistics.live < 0) {
+    if (zoneState(uma, zone) === ZoneState.live) live[statistics.name] = statistics.live;
+    const orphans = words[keg + K.orphans.at]!;
+    if (statistics.live + orphans < 0) {
       census.violations.push(
         `5: zone ${statistics.name}: ${-statistics.live} more frees than allocs`,
       );
@@ -89,7 +95,8 @@ export function fsck(uma: Uma): FsckReport {
   }
   let pages = 0;
   for (const keg of kegs) {
-    pages += checkKeg(uma, keg, census, cachedByKeg.get(keg)!, liveByKeg.get(keg)!);
+    const live = liveByKeg.get(keg)! + words[keg + K.orphans.at]!;
+    pages += checkKeg(uma, keg, census, cachedByKeg.get(keg)!, live);
   }
   for (let domain = 0; domain < arena.domains; domain++) {
     for (const text of checkPagePool(cpu, domain)) census.violations.push(`13: ${text}`);
@@ -101,6 +108,14 @@ export function fsck(uma: Uma): FsckReport {
   checkParts(uma, live, census);
   census.violations.push(...smrViolations(uma));
   return { violations: census.violations, live };
+}
+
+/** A destroyed zone holds nothing; its keg's slabs are gone or lost. */
+function checkDead(uma: Uma, zone: number, census: Census): void {
+  const name = uma.zoneName(zone);
+  if (countCaches(uma, zone, census) + countQueues(uma, zone, census) > 0) {
+    census.violations.push(`8: destroyed zone ${name}: items cached`);
+  }
 }
 
 /** Buckets loaded in CPU caches; returns their items. */

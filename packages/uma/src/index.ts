@@ -3,6 +3,7 @@
 export * from './bucket-ladder.ts';
 export { defineZone, UMA_ALIGN_CACHE, UMA_ALIGN_PTR, type ZoneDefinition } from './definition.ts';
 export { TRASH_WORD } from './debug.ts';
+export type { DestroyReport, LeakedItem } from './destroy.ts';
 export * from './errors.ts';
 export * from './flags.ts';
 export { fsck, type FsckReport } from './fsck.ts';
@@ -91,4 +92,5 @@ export {
 export * from './working-set.ts';
 export { itemsPerSlab, Zone } from './zone.ts';
 export { zoneCache, zoneDomain } from './zone-domain.ts';
+export { ZoneState, zoneState } from './zone-life.ts';
 export { allZoneStatistics, kegPages, type ZoneStatistics } from './zone-statistics.ts';

@@ -37,6 +37,7 @@ import type { Uma } from './uma.ts';
 import { getPages } from './wait.ts';
 import { runCtor, runDtor, runInit, runZfini } from './zone-callbacks.ts';
 import { cpuDomain } from './zone-domain.ts';
+import { destroyedError, requireLive } from './zone-life.ts';
 
 const Z = ZoneRecord.fields;
 const C = CacheRecord.fields;
@@ -52,6 +53,9 @@ export function allocWithFeatures(
   argument: number,
 ): Address {
   const { words, longs, cpu } = uma;
+  if ((words[cache + C.allocFeatures.at]! & Feature.dead) !== 0) {
+    throw destroyedError(uma, words[cache + C.zone.at]!);
+  }
   const slot = reserveSlot(cpu);
   const count = words[cache + C.allocCount.at]!;
   // straight
@@ -156,14 +160,14 @@ export function freeWithFeatures(
 ): void {
   if (item === NULL) return;
   const { words, cpu } = uma;
-  if (words[cache + C.freeFeatures.at] === Feature.domain) {
-    // Nothing else to do, and at home: as in the fast path.
-    if (itemDomain(uma, item) === cpuDomain(uma, cpu.number)) {
-      uma.operations.push(cache, item);
-      return;
-    }
-  }
   const zone = words[cache + C.zone.at]!;
+  const longer = words[cache + C.freeFeatures.at]!;
+  if ((longer & Feature.dead) !== 0) throw destroyedError(uma, zone, item);
+  // Nothing else to do, and at home: as in the fast path.
+  if (longer === Feature.domain && itemDomain(uma, item) === cpuDomain(uma, cpu.number)) {
+    uma.operations.push(cache, item);
+    return;
+  }
   const features = words[cache + C.features.at]!;
   const smr = (features & Feature.smr) !== 0;
   let state: number = (features & Feature.dtor) !== 0 ? ItemState.unfinished : ItemState.whole;
@@ -238,6 +242,7 @@ export function allocGranted(
   const { words, cpu } = uma;
   const slot = reserveSlot(cpu);
   const keg = words[zone + Z.keg.at]!;
+  requireLive(uma, zone);
   if (takeFromKeg(uma, keg, zone, slot, units, ANY_DOMAIN, flags)) {
     return finishItem(uma, zone, cache, slot, flags, argument);
   }
@@ -284,6 +289,8 @@ function takeItem(uma: Uma, zone: number, slot: number, flags: number, domain: n
     const limit = zoneLimit(uma, zone);
     const needsUnit = limit !== 0 && words[units] !== HandKind.units;
     if (needsUnit && !reserveForItem(uma, zone, limit, units, flags)) break;
+    // It may have slept for the unit, and the zone be gone.
+    requireLive(uma, zone);
     if (injected(uma, FailureSite.item)) break;
     uma.shortKeg = 0;
     took = takeFromKeg(uma, keg, zone, slot, units, domain, flags);

@@ -49,6 +49,19 @@ export const UmaRoot = {
     },
     periodMs: { at: 14, type: 'i32', kind: 'atomic', what: 'its length; 0 = no voluntary trims' },
     periods: { at: 15, type: 'i32', kind: 'atomic', what: 'periods ended, made up ones too' },
+    lostPages: {
+      at: 16,
+      type: 'i32',
+      kind: 'locked',
+      what: 'pages that destroyed zones lost (registry lock)',
+    },
+    grave: {
+      at: 17,
+      type: 'i32',
+      kind: 'owned',
+      what: 'word index of the dead zone that buried Zone objects point to',
+    },
+    destroyed: { at: 18, type: 'i32', kind: 'locked', what: 'zones destroyed (registry lock)' },
     smrs: {
       at: 20,
       type: 'i32',
@@ -165,6 +178,31 @@ export const ZoneRecord = {
       what: 'word index of the zone whose items cached items of this one carry, 0 = none',
     },
     limitHits: { at: 44, type: 'i64', kind: 'atomic', what: 'requests that met the limit' },
+    state: { at: 48, type: 'i32', kind: 'atomic', what: 'ZoneState: live, dying, dead' },
+    generation: {
+      at: 49,
+      type: 'i32',
+      kind: 'owned',
+      what: 'zones that this record has been before',
+    },
+    lostParts: {
+      at: 50,
+      type: 'i32',
+      kind: 'locked',
+      what: 'items of this internal zone in slabs that destroyed zones lost (registry lock)',
+    },
+    destroyer: {
+      at: 51,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'CPU + 1 | incarnation << 9 that began to destroy it',
+    },
+    spareLimit: {
+      at: 52,
+      type: 'i32',
+      kind: 'locked',
+      what: 'limit record of an earlier zone, for the next limit (registry lock)',
+    },
     reclaimers: {
       at: 56,
       type: 'i32',
@@ -373,6 +411,12 @@ export const KegRecord = {
       what: 'keg init calls that succeeded (any CPU, atomic add)',
     },
     finis: { at: 16, type: 'i64', kind: 'statistic', what: 'keg fini calls (any CPU, atomic add)' },
+    orphans: {
+      at: 18,
+      type: 'i32',
+      kind: 'locked',
+      what: 'items out when their secondary zone was destroyed (registry lock)',
+    },
     redzone: {
       at: 40,
       type: 'i32',
@@ -469,6 +513,8 @@ export const Feature = {
   smr: 32,
   /** FIRSTTOUCH in an arena of several domains: a free looks where its item is at home. */
   domain: 64,
+  /** The zone was destroyed: allocations and frees are refused. */
+  dead: 128,
   redzone: 1024,
 } as const;
 

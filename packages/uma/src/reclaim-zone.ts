@@ -8,16 +8,17 @@
  * `reclaimers` counts them for whoever destroys the zone; a hand slot takes a dead one out again.
  */
 
-import { HandKind, lockMutex, reserveSlot, unlockMutex } from '@umbuf/memory';
+import { lockMutex, reserveSlot, unlockMutex } from '@umbuf/memory';
 import { bucketSizeAfterReclaim } from './bucket-ladder.ts';
 import { drainBucket, freeBucket } from './bucket.ts';
 import { takeCross } from './cross.ts';
 import { InternalFlag, ZoneFlag } from './flags.ts';
 import { ANY_DOMAIN } from './domain-policy.ts';
 import { giveBack } from './hands.ts';
-import { CallbackBit, Hand, KegRecord, ZoneDomain, ZoneRecord } from './layout.ts';
+import { CallbackBit, KegRecord, ZoneDomain, ZoneRecord } from './layout.ts';
 import { drainSlabs } from './slab.ts';
 import type { Uma } from './uma.ts';
+import { pinZone, unpinZone } from './zone-life.ts';
 import { idleTrimTarget, updateWorkingSet } from './working-set.ts';
 import { canRun, mayRun } from './zone-callbacks.ts';
 import { fetchForReclaim, zoneDomain } from './zone-domain.ts';
@@ -62,13 +63,8 @@ export function reclaimZone(
   pass: Pass,
   shrink: boolean = true,
 ): void {
-  const { words, cpu } = uma;
-  const slot = reserveSlot(cpu);
-  // straight
-  Atomics.add(words, zone + Z.reclaimers.at, 1);
-  words[slot + 1] = zone;
-  words[slot] = Hand.reclaimer;
-  // end
+  const slot = pinZone(uma, zone);
+  if (slot === 0) return;
   if (shrink && request !== 'idle') shrinkBuckets(uma, zone);
   const mayEmpty = mayRun(uma, zone, emptyingCallbacks(uma, zone));
   const everywhere = domain === ANY_DOMAIN || isRoundRobin(uma, zone);
@@ -82,19 +78,8 @@ export function reclaimZone(
     }
   }
   if (!mayEmpty) leaveForOpener(uma, zone, request, pass);
-  endReclaim(uma, slot);
-  giveBack(cpu, slot);
-}
-
-/** Takes the reclaimer in `slot` out of its zone's count; also the repair of a dead one's slot. */
-export function endReclaim(uma: Uma, slot: number): void {
-  const { words } = uma;
-  const count = words[slot + 1]! + Z.reclaimers.at;
-  // straight
-  const left = Atomics.sub(words, count, 1) - 1;
-  words[slot] = HandKind.none;
-  // end
-  if (left === 0) Atomics.notify(words, count);
+  unpinZone(uma, slot);
+  giveBack(uma.cpu, slot);
 }
 
 /** Reclaims of the zone that are under way. */

@@ -6,6 +6,7 @@
 
 import { type Arena, type Cpu, CpuRecord, recoverLimit, stateIncarnation } from '@umbuf/memory';
 import { drainBucket, freeBucket } from './bucket.ts';
+import { emptyQueues } from './destroy.ts';
 import { pushSlot } from './cache-slow.ts';
 import { trashFill } from './debug.ts';
 import { InternalFlag } from './flags.ts';
@@ -25,7 +26,6 @@ import { isPressed, relieve, relieveAll } from './limit/pressure.ts';
 import { zoneLimit } from './limit/reserve.ts';
 import { flushOwn, moveAndFree } from './drain-cpus.ts';
 import { endLowMemory } from './low-memory.ts';
-import { endReclaim } from './reclaim-zone.ts';
 import { destroySlab } from './slab.ts';
 import { endSections } from './smr/create.ts';
 import { repairExpiring } from './smr/zone-expire.ts';
@@ -33,6 +33,7 @@ import { pushVisible, queueVisible } from './smr/zone-free.ts';
 import { type Uma, umaOf } from './uma.ts';
 import { canRun } from './zone-callbacks.ts';
 import { cpuDomain, putBucket, zoneCache } from './zone-domain.ts';
+import { letGo, unpinZone, ZoneState, zoneState } from './zone-life.ts';
 
 const Z = ZoneRecord.fields;
 const registered = new WeakSet<Arena>();
@@ -54,7 +55,7 @@ export function registerRepairs(arena: Arena): void {
     repairBucket(umaOf(cpu), slot);
   };
   hooks.slotRepairs[Hand.slab] = (cpu, slot) => destroySlab(umaOf(cpu), slot);
-  hooks.slotRepairs[Hand.reclaimer] = (cpu, slot) => endReclaim(umaOf(cpu), slot);
+  hooks.slotRepairs[Hand.reclaimer] = (cpu, slot) => unpinZone(umaOf(cpu), slot);
   hooks.slotRepairs[Hand.lowMemory] = (cpu, slot) => endLowMemory(umaOf(cpu), slot);
   hooks.cacheRepairs.push(repairCaches);
 }
@@ -62,7 +63,10 @@ export function registerRepairs(arena: Arena): void {
 /** Every cache of this CPU to the queues; bucket zones (the lowest numbers) last. */
 function answer(cpu: Cpu): void {
   const uma = umaOf(cpu);
-  for (let id = uma.zoneCount() - 1; id >= 0; id--) flushOwn(uma, uma.zoneAt(id));
+  for (let id = uma.zoneCount() - 1; id >= 0; id--) {
+    if (hasCached(uma, uma.zoneAt(id))) flushOwn(uma, uma.zoneAt(id));
+  }
+  letGo(uma);
   // All is on the queues now, so an answer inside these callbacks may say so.
   if (relieving.has(uma)) return;
   relieving.add(uma);
@@ -71,6 +75,16 @@ function answer(cpu: Cpu): void {
   } finally {
     relieving.delete(uma);
   }
+}
+
+/** Whether this CPU has a bucket of the zone. What it has not, it need not move. */
+function hasCached({ words, cpu }: Uma, zone: number): boolean {
+  const cache = zoneCache(zone, cpu.number);
+  const { allocBucket, freeBucket: free, crossBucket } = CacheRecord.fields;
+  return (
+    (words[cache + allocBucket.at]! | words[cache + free.at]! | words[cache + crossBucket.at]!) !==
+    0
+  );
 }
 
 /** The buckets that an answer leaves to an SMR zone: this CPU goes offline. */
@@ -189,6 +203,8 @@ function repairCaches(cpu: Cpu, dead: number): void {
     const zone = uma.zoneAt(id);
     repairLimit(uma, zone, dead);
     moveAndFree(uma, zone, dead, -1, 0, 0, true);
+    // What it loaded late into a zone that is being destroyed.
+    if (zoneState(uma, zone) !== ZoneState.live) emptyQueues(uma, zone);
     relieve(uma, zone);
     Atomics.and(words, zone + Z.openers.at + (dead >> 5), ~(1 << (dead & 31)));
   }

@@ -43,6 +43,7 @@ import { FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { mayRun, runFini, runInit } from './zone-callbacks.ts';
 import { zoneCache } from './zone-domain.ts';
+import { ZoneState, zoneState } from './zone-life.ts';
 
 const SITE = FailureSite;
 const K = KegRecord.fields;
@@ -85,12 +86,12 @@ export function buildSlabFrom(
   }
   assemble(uma, keg, domain, pages, header, table);
   const built = initItems(uma, keg, pages, flags);
-  if (built) insertSlab(uma, keg, domain, pages);
-  else destroySlab(uma, pages);
+  const inserted = built && insertSlab(uma, keg, domain, pages);
+  if (!inserted) destroySlab(uma, pages);
   giveBack(cpu, pages);
   if (!built) uma.why = FailureReason.init;
   uma.shortKeg = 0;
-  return built;
+  return inserted;
 }
 
 /**
@@ -226,13 +227,18 @@ function initItems(uma: Uma, keg: number, slot: number, flags: number): boolean 
   return true;
 }
 
-function insertSlab(uma: Uma, keg: number, domain: number, slot: number): void {
+/** False when the zone is being destroyed: its keg takes no more slabs. */
+function insertSlab(uma: Uma, keg: number, domain: number, slot: number): boolean {
   const { words, cpu } = uma;
   const record = kegDomain(keg, domain);
   const slab = words[slot + 1]!;
   const ipers = words[keg + K.ipers.at]!;
   const ppera = words[keg + K.ppera.at]!;
   lockMutex(cpu, record);
+  if (zoneState(uma, words[keg + K.zone.at]!) !== ZoneState.live) {
+    unlockMutex(cpu, record);
+    return false;
+  }
   // straight
   const head = words[record + FREE]!;
   words[slab + NEXT] = head;
@@ -245,6 +251,7 @@ function insertSlab(uma: Uma, keg: number, domain: number, slot: number): void {
   words[slot] = HandKind.none;
   // end
   unlockMutex(cpu, record);
+  return true;
 }
 
 /**

@@ -32,13 +32,14 @@ import { InternalFlag } from './flags.ts';
 import { giveBackTo, handHeight } from './hands.ts';
 import type { Injector } from './inject.ts';
 import { offpageHeaderItemBytes } from './keg-layout.ts';
-import { UmaRoot } from './layout.ts';
+import { KegDomain, UmaRoot } from './layout.ts';
 import { registerRepairs } from './recover.ts';
 import { FailureReason } from './statistics/failures.ts';
 import { openSmr } from './smr/open.ts';
 import type { Smr } from './smr/smr.ts';
 import { beginPeriods, watchPeriods } from './voluntary-trim.ts';
 import { openZone, type Zone } from './zone.ts';
+import { clearOpenerBits, digGrave, graveWords } from './zone-life.ts';
 
 const R = UmaRoot.fields;
 
@@ -269,4 +270,20 @@ function bootstrap(uma: Uma): void {
   for (const { name, bytes } of BUCKET_ZONES) {
     (uma.bucketZones as number[]).push(internal(name, bytes, InternalFlag.BUCKET));
   }
+  if (uma.words[uma.root + R.grave.at] === 0) makeGrave(uma);
+  clearOpenerBits(uma);
+}
+
+/** Where the Zone objects of destroyed zones point to. */
+function makeGrave(uma: Uma): void {
+  const { words, cpu } = uma;
+  const bytes = graveWords(uma.arena.domains * KegDomain.words) * 4;
+  const address = staticSpace(cpu, bytes);
+  if (address === 0) throw new TableFullError('Uma.attach: no pages for the root record');
+  digGrave(uma, address >> 2);
+  const end = address + bytes;
+  // straight
+  Atomics.store(words, uma.root + R.grave.at, address >> 2);
+  words[STATIC_NEXT] = end;
+  // end
 }

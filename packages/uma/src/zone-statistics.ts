@@ -7,6 +7,7 @@ import { CacheRecord, KegDomain, KegRecord, ZoneDomain, ZoneRecord } from './lay
 import { kegDomain } from './keg.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache, zoneDomain } from './zone-domain.ts';
+import { ZoneState, zoneState } from './zone-life.ts';
 
 const C = CacheRecord.fields;
 
@@ -75,7 +76,10 @@ export function readZoneStatistics(uma: Uma, zone: number): ZoneStatistics {
 /** Statistics of every zone, internal ones included, in order of creation. */
 export function allZoneStatistics(uma: Uma): ZoneStatistics[] {
   const all: ZoneStatistics[] = [];
-  for (let id = 0; id < uma.zoneCount(); id++) all.push(readZoneStatistics(uma, uma.zoneAt(id)));
+  for (let id = 0; id < uma.zoneCount(); id++) {
+    const zone = uma.zoneAt(id);
+    if (zoneState(uma, zone) !== ZoneState.dead) all.push(readZoneStatistics(uma, zone));
+  }
   return all;
 }
 

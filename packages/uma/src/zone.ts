@@ -15,6 +15,7 @@ import {
 } from '@umbuf/memory';
 import { type AllocResult, allocResult } from './alloc-result.ts';
 import { createZone, findZone } from './create.ts';
+import { type DestroyReport, destroyZone, finishBroken } from './destroy.ts';
 import { allocFromDomain } from './domain-alloc.ts';
 import { defineZone, fingerprint, type ZoneDefinition } from './definition.ts';
 import { ZoneMismatchError } from './errors.ts';
@@ -34,6 +35,7 @@ import { setZoneSmr, smrAt } from './smr/open.ts';
 import type { Smr } from './smr/smr.ts';
 import { setWarning } from './limit/warning.ts';
 import type { Uma } from './uma.ts';
+import { closedOperations, letGo, requireLive } from './zone-life.ts';
 import { zoneCache } from './zone-domain.ts';
 import { readZoneStatistics, type ZoneStatistics } from './zone-statistics.ts';
 
@@ -55,8 +57,12 @@ export class Zone {
   /** This thread's action, and how often it met the limit since the last run (limit/maxaction.ts). */
   maxaction: Maxaction | undefined = undefined;
   maxactionPending = 0;
-  private readonly allocOne: (cache: number, flags: number, argument: number) => Address;
-  private readonly freeOne: (cache: number, item: number, argument: number) => void;
+  /** False once this thread has let go of the destroyed zone. */
+  isOpen = true;
+  /** Objects that this thread made for the zone before, from other definitions of the same data. */
+  private earlier: WeakRef<Zone>[] = [];
+  private allocOne: (cache: number, flags: number, argument: number) => Address;
+  private freeOne: (cache: number, item: number, argument: number) => void;
 
   constructor(uma: Uma, definition: ZoneDefinition, record: number, keg: number) {
     this.uma = uma;
@@ -175,6 +181,7 @@ export class Zone {
    * zone shares its primary's. Throws `ArgumentError` for a number out of range.
    */
   reserve(items: number): void {
+    this.enter();
     setReserve(this.uma, this.keg, items);
   }
 
@@ -184,11 +191,13 @@ export class Zone {
    * init threw, and `LockBusyError` on a CPU that may not block; what was built by then stays.
    */
   prealloc(items: number): number {
+    this.enter();
     return prealloc(this.uma, this.keg, items);
   }
 
   /** The limit; 0 = none (`uma_zone_get_max`). */
   getMax(): number {
+    this.requireOpen();
     const limit = zoneLimit(this.uma, this.record);
     return limit === 0 ? 0 : limitMax(this.uma, limit);
   }
@@ -235,27 +244,36 @@ export class Zone {
    * for one of another arena, and for a circle.
    */
   carries(other: Zone): void {
+    this.enter();
     setCarried(this, other);
   }
 
   /** Whether somebody waits for the limit: more than just "full" (`uma_zone_exhausted`). */
   exhausted(): boolean {
+    this.requireOpen();
     const limit = zoneLimit(this.uma, this.record);
     return limit !== 0 && limitHasSleepers(this.uma, limit);
   }
 
   /** The limit and who waits for it; read without stopping anyone. */
   limitStatistics(): LimitStatistics {
+    this.requireOpen();
     return readLimitStatistics(this.uma, this.record);
   }
 
   private enter(): void {
     const { cpu } = this.uma;
     if (cpu.words[cpu.entered] === 0) enterCpu(cpu);
+    requireLive(this.uma, this.record);
+  }
+
+  private requireOpen(): void {
+    if (!this.isOpen) requireLive(this.uma, this.record);
   }
 
   /** This CPU becomes the item's holder in the item table (after it came over a ring). */
   adopt(item: Address): void {
+    requireLive(this.uma, this.record);
     adoptItem(this.uma, this.record, item);
   }
 
@@ -273,6 +291,7 @@ export class Zone {
    * one already, was used, or is open in another CPU (name the SMR in the definition then).
    */
   setSmr(smr: Smr): void {
+    this.enter();
     setZoneSmr(this.uma, this.record, smr);
   }
 
@@ -282,8 +301,50 @@ export class Zone {
     return smr === 0 ? undefined : smrAt(this.uma, smr);
   }
 
+  /**
+   * Destroys the zone in the whole arena, with its keg when it is no secondary zone (`uma_zdestroy`).
+   * From the call on every allocation and free of it throws `ZoneDestroyedError`, in every thread, and
+   * the name is free for a new zone. What CPUs have cached is drained, whatever they do: who does not
+   * answer within `answerMs` milliseconds each is named in the result, which is then not `complete`:
+   * call again. Items that are still out are reported and lost, with their pages. Throws
+   * `ZoneBusyError` inside a callback and while secondary zones are left, `ZoneDestroyedError` when
+   * another thread was first, `LockBusyError` on a CPU that may not block (call again), and what
+   * zfini and fini threw, with the zone destroyed.
+   */
+  destroy(options: { readonly answerMs?: number } = {}): DestroyReport {
+    if (!this.isOpen) requireLive(this.uma, this.record);
+    return destroyZone(this.uma, this.record, options.answerMs);
+  }
+
+  /** This object takes the place of another one of this thread. For openZone. */
+  replace(known: Zone): void {
+    this.earlier = [
+      ...known.earlier.filter((one) => one.deref() !== undefined),
+      new WeakRef(known),
+    ];
+    this.asyncWaits = known.asyncWaits;
+  }
+
+  /**
+   * The thread has let go of the destroyed zone: this object, and those that it replaced, refuse
+   * everything from now on. `grave` is a dead zone's record. For zone-life.ts.
+   */
+  bury(grave: number): void {
+    const { words } = this.uma;
+    const buried = {
+      record: grave,
+      cache: grave + ZoneRecord.words,
+      keg: words[grave + Z.keg.at]!,
+    };
+    const operations = closedOperations(this.uma, this.name);
+    Object.assign(this, buried, { isOpen: false, ...operations });
+    for (const one of this.earlier) one.deref()?.bury(grave);
+    this.earlier = [];
+  }
+
   /** Counters summed over all CPUs; read without stopping anyone. */
   statistics(): ZoneStatistics {
+    this.requireOpen();
     return readZoneStatistics(this.uma, this.record);
   }
 }
@@ -307,27 +368,31 @@ export function openZone(uma: Uma, wanted: ZoneDefinition): Zone {
   if (definition.primary !== undefined) uma.open(definition.primary);
   const { cpu, words } = uma;
   if (words[cpu.entered] === 0) enterCpu(cpu);
+  letGo(uma);
+  finishBroken(uma);
   let record = 0;
   lockRegistry(cpu);
   const height = handHeight(cpu);
   try {
     record = findZone(uma, definition.name);
     if (record === 0) record = createZone(uma, definition, 0);
+    if (words[record + Z.fingerprint.at] !== fingerprint(definition)) {
+      throw new ZoneMismatchError(
+        `zone ${definition.name} exists with another size, alignment, flags, callbacks or version`,
+      );
+    }
+    // Under the lock: from here on a destroyed zone's record waits for us.
+    Atomics.or(words, record + Z.openers.at + (cpu.number >> 5), 1 << (cpu.number & 31));
   } finally {
     giveBackTo(cpu, height);
     unlockRegistry(cpu);
-  }
-  if (words[record + Z.fingerprint.at] !== fingerprint(definition)) {
-    throw new ZoneMismatchError(
-      `zone ${definition.name} exists with another size, alignment, flags, callbacks or version`,
-    );
   }
   const id = words[record + Z.id.at]!;
   const known = uma.opened[id];
   if (known?.definition === definition) return known;
   const zone = new Zone(uma, definition, record, words[record + Z.keg.at]!);
+  if (known !== undefined) zone.replace(known);
   uma.opened[id] = zone;
-  Atomics.or(words, record + Z.openers.at + (cpu.number >> 5), 1 << (cpu.number & 31));
   return zone;
 }
 

@@ -127,6 +127,14 @@ export function requestDrain(cpu: Cpu, target: number, claim: Claim): boolean {
 }
 
 /**
+ * Asks CPU `target` to answer when it leaves next, and waits for nothing. An idle one answers at the
+ * end of its next job.
+ */
+export function postRequest(cpu: Cpu, target: number): void {
+  Atomics.add(cpu.words, cpu.arena.cpuTable + target * CpuRecord.words + POSTED, 1);
+}
+
+/**
  * Leaves, sleeps until the word changes or the deadline, enters. Without leaving, two CPUs that
  * drain each other would both time out. A thread that may not block does not sleep at all.
  */

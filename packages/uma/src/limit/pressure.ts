@@ -24,6 +24,7 @@ import { noteForOpener } from '../reclaim-zone.ts';
 import type { Uma } from '../uma.ts';
 import { canRun } from '../zone-callbacks.ts';
 import { fetchForReclaim, zoneCache, zoneDomain } from '../zone-domain.ts';
+import { pinZone, unpinZone } from '../zone-life.ts';
 
 const Z = ZoneRecord.fields;
 const FREE_FEATURES = CacheRecord.fields.freeFeatures.at;
@@ -124,7 +125,12 @@ export function relieveAll(uma: Uma): void {
   if (Atomics.load(words, uma.root + UmaRoot.fields.limitedZones.at) === 0) return;
   for (let id = uma.zoneCount() - 1; id >= 0; id--) {
     const zone = uma.zoneAt(id);
-    if ((words[zone + Z.limit.at]! | words[zone + Z.carried.at]!) !== 0) relieve(uma, zone);
+    if ((words[zone + Z.limit.at]! | words[zone + Z.carried.at]!) === 0) continue;
+    const pin = pinZone(uma, zone);
+    if (pin === 0) continue;
+    relieve(uma, zone);
+    unpinZone(uma, pin);
+    giveBack(uma.cpu, pin);
   }
 }
 

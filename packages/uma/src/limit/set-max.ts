@@ -145,15 +145,19 @@ function buildLimit(uma: Uma, zone: number, max: number): void {
   const { cpu, arena } = uma;
   const cells = arena.cpus + ASYNC_CELLS;
   const bytes = limitWords(cells) * 4;
-  const address = injected(uma, FailureSite.limitRecord) ? 0 : staticSpace(cpu, bytes);
+  // A zone that this record was before may have left its limit's.
+  const spare = uma.words[zone + Z.spareLimit.at]! << 2;
+  const space = (): number => (spare !== 0 ? spare : staticSpace(cpu, bytes));
+  const address = injected(uma, FailureSite.limitRecord) ? 0 : space();
   if (address === 0) throw new TableFullError(`zone ${uma.zoneName(zone)}: no pages for its limit`);
   const limit = address >> 2;
+  if (spare !== 0) cpu.kernels.zero(address, bytes);
   limitInit(cpu, limit, max, cells);
   const keg = uma.words[zone + Z.keg.at]!;
   let locked = 0;
   try {
     for (; locked < arena.domains; locked++) lockMutex(cpu, kegDomain(keg, locked));
-    publishLimit(uma, zone, limit, max, address + bytes);
+    publishLimit(uma, zone, limit, max, spare !== 0 ? uma.words[STATIC_NEXT]! : address + bytes);
   } finally {
     // On a CPU that may not block a busy lock ends it here, with nothing changed.
     while (locked > 0) unlockMutex(cpu, kegDomain(keg, --locked));

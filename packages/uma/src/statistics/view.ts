@@ -7,6 +7,7 @@
 import { type Arena, Root } from '@umbuf/memory';
 import { readZoneName } from '../create.ts';
 import { KegRecord, UmaRoot, ZoneRecord } from '../layout.ts';
+import { ZoneState, zoneState } from '../zone-life.ts';
 
 const R = UmaRoot.fields;
 
@@ -25,11 +26,14 @@ export function viewUma(arena: Arena): UmaView | undefined {
   return root === 0 ? undefined : { arena, words, longs, root: root >> 2 };
 }
 
-/** Word indices of all zones, the oldest first. */
+/** Word indices of all zones that are not destroyed, by number. */
 export function zonesOf(view: UmaView): number[] {
   const zones: number[] = [];
   const count = Atomics.load(view.words, view.root + R.zoneCount.at);
-  for (let id = 0; id < count; id++) zones.push(view.words[view.root + R.zones.at + id]!);
+  for (let id = 0; id < count; id++) {
+    const zone = view.words[view.root + R.zones.at + id]!;
+    if (zoneState(view, zone) !== ZoneState.dead) zones.push(zone);
+  }
   return zones;
 }
 
