@@ -22,7 +22,14 @@ export {
   requireInteger,
 } from './arena.ts';
 export { claimCpu, Cpu, type CpuOptions, releaseCpu } from './cpu/cpu.ts';
-export { type Claim, claimedState, drainCpu, type DrainResult, postRequest, requestDrain } from './cpu/drain.ts';
+export {
+  type Claim,
+  claimedState,
+  drainCpu,
+  type DrainResult,
+  postRequest,
+  requestDrain,
+} from './cpu/drain.ts';
 export {
   HandKind,
   releaseSlot,
