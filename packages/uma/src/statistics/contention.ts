@@ -44,19 +44,21 @@ export function zoneLocks(view: UmaView, zone: number): ZoneLock[] {
 /** Every lock of the allocator that was ever taken, the most waited for first. */
 export function lockStatistics(view: UmaView): LockStatistics[] {
   const { arena } = view;
-  const locks: { name: string; lock: number }[] = [{ name: 'registry', lock: REGISTRY_LOCK }];
+  const locks: LockStatistics[] = [];
+  const add = (name: string, lock: number): void => {
+    const statistics = readMutex(view, lock);
+    if (statistics.n_lock_ops > 0n) locks.push({ name, ...statistics });
+  };
+  add('registry', REGISTRY_LOCK);
   for (let pool = 0; pool < arena.domains; pool++) {
-    locks.push({ name: `page pool ${pool}`, lock: arena.poolTable + pool * PagePool.words });
+    add(`page pool ${pool}`, arena.poolTable + pool * PagePool.words);
   }
   for (const zone of zonesOf(view)) {
-    for (const { path, lock } of zoneLocks(view, zone)) {
-      locks.push({ name: `${zoneName(view, zone)} ${path.replace('.', ' ')}`, lock });
-    }
+    const name = zoneName(view, zone);
+    for (const { path, lock } of zoneLocks(view, zone))
+      add(`${name} ${path.replace('.', ' ')}`, lock);
   }
-  return locks
-    .map(({ name, lock }) => ({ name, ...readMutex(view, lock) }))
-    .filter(({ n_lock_ops: taken }) => taken > 0n)
-    .sort(byWait);
+  return locks.sort(byWait);
 }
 
 function byWait(left: LockStatistics, right: LockStatistics): number {

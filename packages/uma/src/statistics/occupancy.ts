@@ -10,7 +10,6 @@
 import { type Cpu, enterCpu, lockMutex, unlockMutex } from '@umbuf/memory';
 import { kegDomain } from '../keg.ts';
 import { KegDomain, KegRecord, SlabHeader } from '../layout.ts';
-import { sumDomains } from './zone-stats.ts';
 import { type UmaView, zoneKeg } from './view.ts';
 
 /** Columns of the histogram: tenths of a slab in use. */
@@ -48,17 +47,22 @@ export function readOccupancy(
   if (keg === 0) return undefined;
   if (cpu !== undefined && words[cpu.entered] === 0) enterCpu(cpu);
   const histogram = Array.from({ length: OCCUPANCY_BINS }, () => 0);
+  let slabs = 0;
+  let freeSlabs = 0;
   let truncated = false;
   for (let domain = 0; domain < arena.domains; domain++) {
     const record = kegDomain(keg, domain);
     if (cpu !== undefined) lockMutex(cpu, record);
+    // All under one lock: the parts are those of the sum.
+    slabs += words[record + D.pages.at]! / words[keg + K.ppera.at]!;
+    freeSlabs += words[record + D.freeSlabs.at]!;
     truncated = walkPartial(words, keg, record, histogram) || truncated;
     if (cpu !== undefined) unlockMutex(cpu, record);
   }
   return {
     itemsPerSlab: words[keg + K.ipers.at]!,
-    slabs: sumDomains(view, keg, D.pages.at) / words[keg + K.ppera.at]!,
-    freeSlabs: sumDomains(view, keg, D.freeSlabs.at),
+    slabs,
+    freeSlabs,
     partialSlabs: histogram.reduce((sum, count) => sum + count, 0),
     histogram,
     truncated,

@@ -38,14 +38,23 @@ export function addUmaSysctl(tree: SysctlTree, view: UmaView | Uma): void {
   for (const node of requestNodes(uma)) tree.add(node);
 }
 
-function* allZones(view: UmaView, uma: Uma | undefined): Iterable<SysctlNode> {
+function allZones(view: UmaView, uma: Uma | undefined): SysctlNode[] {
+  const nodes: SysctlNode[] = [];
   const seen = new Map<string, number>();
   for (const zone of zonesOf(view)) {
     const name = zoneName(view, zone);
     const duplicates = seen.get(name) ?? 0;
     seen.set(name, duplicates + 1);
-    yield* zoneSysctl(view, zone, sysctlName(name, duplicates), uma?.cpu);
+    nodes.push(...zoneSysctl(view, zone, sysctlName(name, duplicates), uma?.cpu));
   }
+  return nodes;
+}
+
+/** Sum over all zones of a counter of `EventRecord`. */
+function sumZones(view: UmaView, field: number): bigint {
+  let sum = 0n;
+  for (const zone of zonesOf(view)) sum += sumEvents(view, zone, field);
+  return sum;
 }
 
 function globalNodes(view: UmaView, writable: boolean): SysctlNode[] {
@@ -113,8 +122,6 @@ function slabPages(view: UmaView): number {
 
 /** What only an INVARIANTS kernel has. */
 function debugNodes(view: UmaView): SysctlNode[] {
-  const events = (field: number): bigint =>
-    zonesOf(view).reduce((sum, zone) => sum + sumEvents(view, zone, field), 0n);
   return [
     {
       path: 'vm.debug.divisor',
@@ -127,14 +134,14 @@ function debugNodes(view: UmaView): SysctlNode[] {
       type: 'u64',
       description: 'memory items debugged',
       counter: true,
-      read: () => events(EventRecord.fields.trashed.at),
+      read: () => sumZones(view, EventRecord.fields.trashed.at),
     },
     {
       path: 'vm.debug.skipped',
       type: 'u64',
       description: 'memory items skipped, not debugged',
       counter: true,
-      read: () => events(EventRecord.fields.skipped.at),
+      read: () => sumZones(view, EventRecord.fields.skipped.at),
     },
   ];
 }

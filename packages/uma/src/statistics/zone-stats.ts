@@ -48,13 +48,16 @@ export function encodeZoneStats(view: UmaView): Uint8Array {
 
 /** Zones of kegs, the newest keg first; then cache zones, the newest first. */
 export function zonesInStreamOrder(view: UmaView): number[] {
-  const zones = zonesOf(view);
-  const cached = zones.filter((zone) => zoneKeg(view, zone) === 0);
-  const first = zones.filter((zone) => zoneKeg(view, zone) !== 0 && isFirstOfKeg(view, zone));
-  const byKeg = first
-    .toReversed()
-    .flatMap((zone) => zones.filter((each) => zoneKeg(view, each) === zoneKeg(view, zone)));
-  return [...byKeg, ...cached.toReversed()];
+  const byKeg = new Map<number, number[]>();
+  for (const zone of zonesOf(view)) {
+    const keg = zoneKeg(view, zone);
+    const zones = byKeg.get(keg);
+    if (zones === undefined) byKeg.set(keg, [zone]);
+    else zones.push(zone);
+  }
+  const cached = byKeg.get(0) ?? [];
+  byKeg.delete(0);
+  return [...[...byKeg.values()].toReversed().flat(), ...cached.toReversed()];
 }
 
 function encodeType(
