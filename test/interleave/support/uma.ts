@@ -2,6 +2,7 @@
 import { type Arena, type ArenaOptions, leaveCpu } from '@umbuf/memory';
 import {
   CacheRecord,
+  EventRecord,
   type FsckReport,
   KegDomain,
   KegRecord,
@@ -71,6 +72,8 @@ export function placeZones(words: ArenaWords, uma: Uma): void {
     words.place(KegRecord, keg, `${name} keg`);
     for (let cpu = 0; cpu < arena.cpus; cpu++) {
       words.place(CacheRecord, zoneCache(zone, cpu), `${name} cache ${cpu}`);
+      const events = uma.words[zone + ZoneRecord.fields.events.at]! + cpu * EventRecord.words;
+      words.place(EventRecord, events, `${name} events ${cpu}`);
     }
     for (let domain = 0; domain < arena.domains; domain++) {
       words.place(ZoneDomain, zoneDomain(uma, zone, domain), `${name} queue ${domain}`);

@@ -3,7 +3,7 @@
  * A `hint` may race, as its definition says, and so may a `statistic` that other CPUs load on their way
  * (`LOADED`). All other statistics have no readers in the checks (fsck runs behind the end), so they are
  * held to more than their definition: written by one CPU at a time. That is stronger, and saves a
- * scheduling point for each count.
+ * scheduling point for each count. A check with a reader of statistics says so (`readers`).
  */
 import {
   type Arena,
@@ -18,6 +18,13 @@ import {
 /** Statistics that an allocation looks at without the lock. */
 const LOADED: ReadonlySet<string> = new Set(['zone domain.nitems', 'zone domain.seq']);
 
+/** Private words that readers of statistics load: each a value that was there, deciding nothing. */
+const READ: ReadonlySet<string> = new Set([
+  'cache.allocCount',
+  'cache.freeCount',
+  'cache.crossCount',
+]);
+
 interface Named {
   readonly name: string;
   readonly kind: string;
@@ -26,6 +33,18 @@ interface Named {
 /** Records placed in one arena. `lookup` is what a scenario takes as `words`. */
 export class ArenaWords {
   readonly #words: Map<number, Named> = new Map();
+  readonly #readers: boolean;
+
+  /** `readers`: some CPU of the check reads statistics of others. */
+  constructor(readers: boolean = false) {
+    this.#readers = readers;
+  }
+
+  /** The kind that the race detector goes by. */
+  #kindOf(name: string, kind: string): string {
+    if (this.#readers) return READ.has(name) ? 'statistic' : kind;
+    return kind === 'statistic' && !LOADED.has(name) ? 'owned' : kind;
+  }
 
   readonly lookup = (
     byteOffset: number,
@@ -44,7 +63,7 @@ export class ArenaWords {
         const half = width === 2 && word % 2 === 1 ? ' (high)' : '';
         this.#words.set(base + at + word, {
           name: `${label}.${field}${index}${half}`,
-          kind: kind === 'statistic' && !LOADED.has(`${layout.name}.${field}`) ? 'owned' : kind,
+          kind: this.#kindOf(`${layout.name}.${field}`, kind),
         });
       }
       if (/lock$/i.test(field) && count === MutexRecord.words) {
