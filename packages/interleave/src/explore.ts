@@ -9,12 +9,13 @@ import { text } from './report/text.ts';
 import { record, type Trace } from './report/trace.ts';
 import { Machine } from './runtime/machine.ts';
 import type { Program } from './runtime/program.ts';
-import { describeProgram, type Scenario } from './scenario.ts';
+import { describeProgram, keptOf, only, type Scenario } from './scenario.ts';
 import { minimise } from './search/minimise.ts';
 import { type Phase, search } from './search/portfolio.ts';
+import { formatReplay, type Kept, parseReplay } from './search/replay.ts';
 import { format, parse } from './search/schedule.ts';
 import { shrink } from './search/shrink.ts';
-import { divergence, signature, type StoredSchedule } from './search/store.ts';
+import { divergence, impossible, signature, stepsOf, type StoredSchedule } from './search/store.ts';
 
 /** Explores a compiled scenario. Throws only when none of its code was seen to share memory. */
 export function explore(
@@ -33,13 +34,24 @@ export function explore(
   let stored: StoredSchedule | null = null;
 
   if (options.replay !== undefined) {
-    const trace = record(machine, parse(options.replay), judge);
-    const replayed = [
-      { name: 'replay', runs: 1, steps: machine.steps, ms: 0, complete: true, redundant: 0 },
-    ];
-    const replayedFailure = failureOf(trace, '');
-    if (replayedFailure !== null) stored = signature(trace);
-    return finish(replayed, 1, machine.steps, 0, 0, '', replayedFailure);
+    const { generated, kept, choices } = parseReplay(options.replay);
+    if (generated !== null) {
+      throw new SyntaxError(`interleave: no scenario of '${name}' is generated: ${options.replay}`);
+    }
+    const part = kept === null ? program : only(program, kept);
+    const replaying = kept === null ? machine : new Machine(part, machine.options);
+    const trace = record(replaying, choices, judge);
+    const steps = stepsOf(options.stored ?? [], options.replay);
+    const where = steps === null ? impossible(choices, trace) : divergence({ steps }, trace);
+    if (where !== null) notes.push(`the replay diverges: ${where}`);
+    const runs = { name: 'replay', runs: 1, steps: replaying.steps, ms: 0 };
+    const replayed = [{ ...runs, complete: true, redundant: 0 }];
+    const failed = failureOf(trace, kept === null ? '' : describeProgram(part));
+    if (failed !== null) {
+      failed.replay = `${name}:${formatReplay({ generated: null, kept, choices: trace.choices })}`;
+      if (kept === null) stored = signature(trace);
+    }
+    return finish(replayed, 1, replaying.steps, 0, 0, '', failed);
   }
   for (const known of options.stored ?? []) {
     const trace = record(machine, parse(known.schedule), silent);
@@ -58,15 +70,17 @@ export function explore(
   if (found.failure !== null) {
     let failing = found.failure;
     if (options.shrink ?? true) failing = shrink(machine, failing, silent);
-    // What is replayed: CPUs are numbered otherwise in a minimised scenario.
+    // What is stored, and run first next time: CPUs are numbered otherwise in a minimised scenario.
     const { choices: original } = failing;
     const { kind } = failing.outcome;
     let smallest = '';
+    let kept: Kept | null = null;
     let last: Machine = machine;
     if (options.minimise ?? (kind === 'race' || kind === 'linearizability')) {
       const small = minimise(program, machine.options, kind, settings, silent);
       if (small !== null) {
         smallest = describeProgram(small.program);
+        kept = keptOf(small.program, program.cpus.length);
         failing = shrink(small.machine, small.failing, silent);
         last = small.machine;
       }
@@ -86,9 +100,11 @@ export function explore(
       scenario: smallest,
       replay: '',
     };
-    failure.replay = `${name}:${format(original)}`;
-    // Of the scenario as it is, not of the smallest one: that is what will run it again.
-    stored = signature(smallest === '' ? trace : record(machine, original, silent));
+    const line = formatReplay({ generated: null, kept, choices: failing.choices });
+    failure.replay = `${name}:${line}`;
+    stored = kept === null ? signature(trace) : signature(record(machine, original, silent));
+    if (kept !== null)
+      stored = { ...stored, minimised: { replay: line, steps: signature(trace).steps } };
   } else if (settings.budgetMs > 0) {
     const missing = Object.entries(tally.reachable).filter(([, n]) => n === 0);
     const names = missing.map(([what]) => what).join(', ');

@@ -2,11 +2,12 @@
 import type { CheckOptions } from './options.ts';
 import { explore } from './explore.ts';
 import { mergeReports } from './report/merge.ts';
-import type { CheckReport } from './report/report.ts';
-import { Generator } from './runtime/ops.ts';
+import type { CheckFailure, CheckReport } from './report/report.ts';
+import { Generator, yielding } from './runtime/ops.ts';
 import { POINT, type Steps } from './runtime/protocol.ts';
 import { compile, describeProgram, type Scenario } from './scenario.ts';
 import { Random } from './search/random.ts';
+import { formatReplay, parseReplay, type Replay } from './search/replay.ts';
 
 /** An operation of `check.ops`: a function, or one with a generator of arguments. */
 export type GeneratedOperation<C> =
@@ -38,9 +39,12 @@ export interface OperationsOptions extends CheckOptions {
 function pure(name: string, value: unknown): unknown {
   if (!(value instanceof Generator)) return value;
   const steps = value as unknown as Steps;
-  let step = steps.next();
-  // Function entries and loop back edges.
-  while (step.done !== true && step.value.kind === POINT) step = steps.next();
+  const step = yielding(() => {
+    let at = steps.next();
+    // Function entries and loop back edges.
+    while (at.done !== true && at.value.kind === POINT) at = steps.next();
+    return at;
+  });
   if (step.done === true) return step.value;
   throw new TypeError(`interleave: args of operation '${name}' touch shared memory`);
 }
@@ -66,7 +70,10 @@ export function ops(name: string, spec: Operations, options: OperationsOptions =
   );
   const idle = namesOf.findIndex((list) => list.length === 0);
   if (idle >= 0) throw new TypeError(`interleave: '${name}' has no operations for CPU ${idle}`);
-  const random = new Random(options.seed ?? 1);
+  const replay = options.replay === undefined ? null : parseReplay(options.replay);
+  const wanted = replay === null ? null : generatedOf(name, replay, iterations);
+  const seed = wanted?.seed ?? options.seed ?? 1;
+  const random = new Random(seed);
   const budgetMs = (options.budgetMs ?? 2000) / iterations;
   const reports: CheckReport[] = [];
   for (let i = 0; i < iterations; i++) {
@@ -80,6 +87,8 @@ export function ops(name: string, spec: Operations, options: OperationsOptions =
         return [n, ...(pure(n, operation.args(random, t)) as readonly unknown[])];
       });
     }
+    // All before it are generated too: they take their share of the random numbers.
+    if (wanted !== null && i !== wanted.iteration) continue;
     const scenario: Scenario = { ...rest, cpus, operations: callable };
     const report = explore(
       name,
@@ -90,18 +99,37 @@ export function ops(name: string, spec: Operations, options: OperationsOptions =
         ...options,
         budgetMs,
         // A fresh sample for each scenario.
-        seed: (options.seed ?? 1) + i,
+        seed: seed + i,
+        ...(replay === null ? {} : { replay: formatReplay({ ...replay, generated: null }) }),
       },
     );
     const failed = report.failure !== null && report.failure.kind !== 'unreachable';
     reports.push(report);
     if (failed) {
-      const shown = describeProgram(compile(scenario));
-      if (report.failure?.scenario === '') {
-        (report.failure as { scenario: string }).scenario = shown;
-      }
+      const failure = report.failure as Mutable<CheckFailure>;
+      if (failure.scenario === '') failure.scenario = describeProgram(compile(scenario));
+      failure.replay = `${name}:#${i}s${seed}${failure.replay.slice(name.length + 1)}`;
       break;
     }
   }
   return mergeReports(reports, true);
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Which of the generated scenarios a replay is of. */
+function generatedOf(
+  name: string,
+  { generated }: Replay,
+  iterations: number,
+): NonNullable<Replay['generated']> {
+  if (generated === null) {
+    throw new SyntaxError(
+      `interleave: the scenarios of '${name}' are generated, so its replays begin like #17s1`,
+    );
+  }
+  if (generated.iteration < iterations) return generated;
+  throw new RangeError(
+    `interleave: the replay is of scenario ${generated.iteration} of '${name}', which generates ${iterations}`,
+  );
 }

@@ -6,6 +6,7 @@ import type { Model } from './oracle/linearizability.ts';
 import { Words, type WordsOption } from './oracle/words.ts';
 import type { HistoryEntry } from './runtime/cpu.ts';
 import type { Body, CpuProgram, Program } from './runtime/program.ts';
+import type { Kept } from './search/replay.ts';
 
 /** What the oracles at the end of a run are told beside the context. */
 export interface End {
@@ -65,24 +66,24 @@ export function compile(scenario: Scenario): Program {
   if (names.length === 0 || names.length > 8) {
     throw new TypeError(`interleave: a scenario has 1 to 8 CPUs, not ${names.length}`);
   }
-  const cpus: CpuProgram[] = names.map((name) => {
+  const cpus: CpuProgram[] = names.map((name, at) => {
     const script = scenario.cpus[name] as CpuScript<unknown>;
     const list = typeof script === 'function' ? [script] : script;
-    return { name, bodies: list.map((item) => body(scenario, name, item)) };
+    return { name, at, bodies: list.map((item, i) => body(scenario, name, item, i)) };
   });
   const { prepare, setup, always, final, onDeath } = scenario;
   if (typeof setup !== 'function') throw new TypeError('interleave: a scenario needs setup()');
   return { cpus, prepare, setup, always, final, onDeath, words: new Words(scenario.words) };
 }
 
-function body(scenario: Scenario, cpu: string, item: CpuBody<unknown> | Call): Body {
-  if (typeof item === 'function') return { args: [], run: (context) => item(context) };
+function body(scenario: Scenario, cpu: string, item: CpuBody<unknown> | Call, at: number): Body {
+  if (typeof item === 'function') return { at, args: [], run: (context) => item(context) };
   const [name, ...args] = item;
   const operation = scenario.operations?.[name];
   if (operation === undefined) {
     throw new TypeError(`interleave: CPU '${cpu}' calls '${name}', which operations do not have`);
   }
-  return { name, args, run: (context) => operation(context, ...args) };
+  return { at, name, args, run: (context) => operation(context, ...args) };
 }
 
 /** The program without one body (and without a CPU that has none left); null if nothing is left. */
@@ -93,12 +94,40 @@ export function without(program: Program, cpu: number, at: number): Program | nu
   return cpus.length === 0 ? null : { ...program, cpus };
 }
 
+/** What is left of a scenario of `total` CPUs in a program of its parts. */
+export function keptOf(program: Program, total: number): Kept {
+  return Array.from({ length: total }, (_, at) => {
+    const cpu = program.cpus.find((one) => one.at === at);
+    return cpu === undefined ? [] : cpu.bodies.map((one) => one.at);
+  });
+}
+
+/** The program with these bodies only; throws a RangeError when it has not all of them. */
+export function only(program: Program, kept: Kept): Program {
+  if (kept.length > program.cpus.length) {
+    const n = program.cpus.length;
+    throw new RangeError(`interleave: the replay is of ${kept.length} CPUs, the scenario has ${n}`);
+  }
+  const cpus = program.cpus
+    .map((cpu) => {
+      const bodies = (kept[cpu.at] ?? []).map((at) => {
+        const found = cpu.bodies[at];
+        if (found !== undefined) return found;
+        throw new RangeError(`interleave: CPU '${cpu.name}' of the replay has no body ${at}`);
+      });
+      return { ...cpu, bodies };
+    })
+    .filter(({ bodies }) => bodies.length > 0);
+  if (cpus.length === 0) throw new RangeError('interleave: the replay keeps nothing');
+  return { ...program, cpus };
+}
+
 /** The scripts as text, one CPU a line. */
 export function describeProgram(program: Program): string {
   return program.cpus
     .map(({ name, bodies }) => {
-      const calls = bodies.map((b, i) =>
-        b.name === undefined ? `body ${i + 1}` : `${b.name}(${b.args.map(String).join(', ')})`,
+      const calls = bodies.map((b) =>
+        b.name === undefined ? `body ${b.at + 1}` : `${b.name}(${b.args.map(String).join(', ')})`,
       );
       return `  ${name}: ${calls.join('; ')}`;
     })

@@ -9,6 +9,8 @@ import type { Op } from './protocol.ts';
 
 /** One body of a CPU: an operation when it has a name. */
 export interface Body {
+  /** Position in its CPU's script, also when others have been dropped. */
+  readonly at: number;
   readonly name?: string;
   readonly args: readonly unknown[];
   readonly run: (context: any, machine: Machine) => unknown;
@@ -17,6 +19,8 @@ export interface Body {
 /** One virtual CPU: bodies that run one after the other. */
 export interface CpuProgram {
   readonly name: string;
+  /** Position in its scenario, also when others have been dropped. */
+  readonly at: number;
   readonly bodies: readonly Body[];
 }
 
