@@ -6,7 +6,7 @@
  */
 
 import { fileURLToPath } from 'node:url';
-import type { Plugin } from 'vite';
+import type { Plugin, ViteDevServer } from 'vite';
 import {
   describeProblem,
   type ExploreOptions,
@@ -64,6 +64,7 @@ export function explore(options: ExplorePluginOptions = {}): Plugin {
   };
 
   let resolve: ResolveId | undefined;
+  let server: ViteDevServer | undefined;
   const explorer = new Explorer(
     (specifier, importer) => target(resolve!, specifier, importer),
     options,
@@ -93,8 +94,17 @@ export function explore(options: ExplorePluginOptions = {}): Plugin {
       for (const warning of result.warnings) this.warn(describeProblem(warning));
       return { code: result.code, map: JSON.parse(result.map.toString()) };
     },
+    configureServer(started) {
+      server = started;
+    },
     watchChange(id) {
-      explorer.forget(withoutQuery(id));
+      // A function may have become a generator: who calls it is transformed anew, changed or not.
+      if (!explorer.forget(withoutQuery(id))) return;
+      for (const { moduleGraph } of Object.values(server?.environments ?? {})) {
+        for (const module of moduleGraph.idToModuleMap.values()) {
+          if (module.id !== null && isExplored(module.id)) moduleGraph.invalidateModule(module);
+        }
+      }
     },
   };
 }

@@ -78,6 +78,30 @@ describe('Vite', () => {
     expect(code).toMatch(/function\* ?\(r = /);
   });
 
+  test('when a function begins to touch shared memory, its unchanged callers follow', async () => {
+    const use = 'next.ts';
+    writeFileSync(
+      join(root, 'caller.ts'),
+      "import { add } from './added.ts';\nexport const caller = (w: Int32Array): number => add(w);\n",
+    );
+    const added = (body: string): void =>
+      writeFileSync(
+        join(root, 'added.ts'),
+        `export function add(w: Int32Array): number { return ${body}; }\n`,
+      );
+    added('w.length');
+    expect(await transformed('caller.ts?explore')).not.toContain('yield*');
+    expect(await transformed('added.ts?explore')).not.toContain('yield');
+    added('Atomics.load(w, 0)');
+    await server.environments.ssr.pluginContainer.watchChange(join(root, 'added.ts'), {
+      event: 'update',
+    });
+    server.environments.ssr.moduleGraph.onFileChange(join(root, 'added.ts'));
+    expect(await transformed('added.ts?explore')).toContain('yield');
+    expect(await transformed('caller.ts?explore')).toContain('yield*');
+    expect(await transformed(use)).not.toContain('yield');
+  });
+
   test('what cannot be suspended fails with its place', async () => {
     await expect(transformed('bad.ts?explore')).rejects.toThrow(/bad\.ts:2:\d+: .*constructor/);
   });

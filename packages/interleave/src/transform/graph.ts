@@ -60,9 +60,11 @@ export class Graph {
     return module;
   }
 
-  /** Forgets a file that changed. */
-  forget(file: string): void {
-    this.modules.delete(file);
+  /** Forgets everything when a file that it holds has changed: others know what was in it. */
+  forget(file: string): boolean {
+    const isKnown = this.modules.has(file);
+    if (isKnown) this.modules.clear();
+    return isKnown;
   }
 
   private async enter(file: string, code?: string): Promise<Module> {

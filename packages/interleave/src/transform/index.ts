@@ -72,10 +72,11 @@ export class Explorer {
     return this.emit(await this.graph.load(file, code));
   }
 
-  /** Forgets a file that changed on disk. */
-  forget(file: string): void {
-    this.graph.forget(file);
+  /** A file changed on disk: true if what was transformed so far may no longer fit together. */
+  forget(file: string): boolean {
+    if (!this.graph.forget(file)) return false;
     this.analysis = undefined;
+    return true;
   }
 
   /** For a module that `graph` holds. */
