@@ -49,7 +49,14 @@ const REFUSED: Record<string, [string, RegExp]> = {
     `import { test } from 'vitest'; test('x', () => { ^words[0] = 1; });`,
     /`test` of vitest/,
   ],
-  'a default parameter': [`function f(a = ^words[0]) { return a; }`, /default parameter/],
+  'a default parameter beside a pattern': [
+    `function f({ b }, a = ^words[0]) { return a + b; }`,
+    /default parameter beside a pattern/,
+  ],
+  'a default parameter whose names mean something else in the body': [
+    `function f(a = ^words[i]) { var i = 1; return a + i; } var i = 0;`,
+    /default parameter/,
+  ],
   'a default inside a destructured parameter': [
     `const f = ({ a = ^Atomics.load(words, 0) }) => a;`,
     /default parameter/,
@@ -135,7 +142,8 @@ const GUARDED: Record<string, string> = {
     'const at = (x, i) => x[i]; export const f = (x) => [0, 1].map((i) => at(x, i)).join();',
   'a generator':
     'function* g(x) { yield x[0]; yield x[1]; } export const f = (x) => [...g(x)].join();',
-  'a default parameter': 'const g = (x, y = x[0]) => y; export const f = (x) => g(x);',
+  'a default parameter beside a pattern':
+    'const g = (x, [z], y = x[0]) => y + z; export const f = (x) => g(x, [1]);',
   'for-of': 'export const f = (x) => { let s = 0; for (const v of x) s += v; return s; };',
   spread: 'export const f = (x) => [...x].join();',
   destructuring: 'export const f = (x) => { const [a, b] = x; return a + b; };',

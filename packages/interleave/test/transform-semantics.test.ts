@@ -181,6 +181,11 @@ const PROGRAMS: Record<string, string> = {
   'arguments and rest': `function f() { return arguments.length + arguments[0][1]; } function g(a, ...rest) { return rest.length + a[0]; }
     export function main(m) { return [f(m, 1, 2), g(m, 1, 2), f.length, g.name]; }`,
   'default parameters that touch nothing': `const K = 2; function f(m, i = K, j = i + 1) { return m[i] + m[j]; } export function main(m) { return [f(m), f(m, 0)]; }`,
+  'default parameters that touch shared memory': `const at = (m, i) => m[i];
+    function f(m, i = m[0], j = i + 1, k = at(m, j), ...rest) { return [i, j, k, rest.length].join(); }
+    const g = (m, i = m[1]) => i * 10; const h = (m, i = at(m, 2)) => { return i; };
+    class A { constructor(m) { this.m = m; } get(i = this.m[3], n = arguments.length) { return i * 10 + n; } }
+    export function main(m) { return [f(m), f(m, 4), f(m, undefined, 1, undefined, 2), f(m, 1, 2, 3, 4), g(m), g(m, 7), h(m), h(m, null), new A(m).get(), new A(m).get(2), f.length]; }`,
   'a computed callee': `export function main(m) { const table = [(i) => m[i], (i) => m[i] * 2]; const o = { f: () => m[3] }; return [table[0](1), table[m[0]](1), o['f'](), (0, o.f)()]; }`,
   'chained calls': `class W { constructor(m) { this.m = m; } at0() { return this.m[0]; } next() { this.m[0]++; return this; } }
     export function main(m) { return new W(m).next().next().at0(); }`,

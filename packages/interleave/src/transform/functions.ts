@@ -1,12 +1,13 @@
 /**
  * The functions of a module, and which of them are *rigid*: called by the language or the
  * platform, which would get a generator instead of a value. A rigid function stays as it is, and
- * shared memory in it is an error. Also the rigid regions that are no functions: defaults of
- * parameters, class fields, static blocks, the module's top level.
+ * shared memory in it is an error. Also the rigid regions that are no functions: parameters that
+ * are taken apart, class fields, static blocks, the module's top level.
  */
 
 import { IMPLICIT } from './builtins.ts';
 import type { Module } from './graph.ts';
+import type { Scope } from './scope.ts';
 import { children, isFunction, keyName, type Node, unwrap } from './source.ts';
 
 /** 0: touches no shared memory; 1: may, decided at run time; 2: does. */
@@ -120,8 +121,10 @@ export function collectFunctions(module: Module): Functions {
       const known = result.of.get(node);
       const own = node.id?.name ?? name ?? '(anonymous)';
       if (known === undefined) add(node, own, rigidBySyntax(node));
-      for (const param of node.params) {
-        add(param, known?.name ?? own, 'in a default parameter');
+      // Defaults are moved into the body where that changes nothing.
+      const moves = defaultsMove(node, module.scopes.of.get(node));
+      for (const param of moves ? [] : node.params) {
+        add(param, known?.name ?? own, 'in a default parameter beside a pattern');
       }
     }
     for (const child of children(node)) walk(child, inner, innerOwner, within);
@@ -129,6 +132,22 @@ export function collectFunctions(module: Module): Functions {
   add(module.source.program, '(module)', 'at the top level of a module');
   walk(module.source.program, undefined, '', false);
   return result;
+}
+
+/**
+ * Whether defaults of parameters may be evaluated in the body: no parameter is a pattern, and no
+ * name in a default means something else there.
+ */
+function defaultsMove(fn: Node, scope: Scope | undefined): boolean {
+  const isSimple = ({ type, left, argument }: Node): boolean =>
+    type === 'Identifier' || (left ?? argument)?.type === 'Identifier';
+  const keeps = (node: Node): boolean => {
+    const binding = node.type === 'Identifier' ? scope?.names.get(node.name) : undefined;
+    const isOther = binding !== undefined && binding.kind !== 'param' && binding.node !== fn;
+    return !isOther && children(node).every(keeps);
+  };
+  const defaults = fn.params.filter(({ type }: Node) => type === 'AssignmentPattern');
+  return fn.params.every(isSimple) && defaults.every(({ right }: Node) => keeps(right));
 }
 
 /** The reason why a class or object member is rigid. */

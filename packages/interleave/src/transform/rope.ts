@@ -10,14 +10,14 @@ import type { Source } from './source.ts';
 export type Piece = string | { readonly start: number; readonly end: number };
 export type Rope = Piece[];
 
-/** Inserts text where the source position `at` was copied to. */
-export function insertAt(rope: Rope, at: number, text: string): void {
+/** Inserts pieces where the source position `at` was copied to. */
+export function insertAt(rope: Rope, at: number, ...inserted: Rope): void {
   for (let index = 0; index < rope.length; index++) {
     const piece = rope[index]!;
     if (typeof piece === 'string' || piece.start > at || piece.end < at) continue;
     const parts: Rope = [];
     if (piece.start < at) parts.push({ start: piece.start, end: at });
-    parts.push(text);
+    parts.push(...inserted);
     if (at < piece.end) parts.push({ start: at, end: piece.end });
     rope.splice(index, 1, ...parts);
     return;

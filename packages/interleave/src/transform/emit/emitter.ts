@@ -8,7 +8,7 @@
  * still being evaluated never shares one with its parts; so a switch of CPUs cannot disturb it.
  */
 
-import type { Classified, Guard, Info } from '../classify/facts.ts';
+import type { Classified, Guard } from '../classify/facts.ts';
 import type { Analysis } from '../colour.ts';
 import type { Problem } from '../error.ts';
 import type { Fn, Functions } from '../functions.ts';
@@ -16,13 +16,12 @@ import type { Module } from '../graph.ts';
 import type { Rope } from '../rope.ts';
 import type { Scope } from '../scope.ts';
 import { isFunction, type Node, type Source, unwrap } from '../source.ts';
-import { writeAssign, writeAtomic, writeRead, writeUpdate } from './accesses.ts';
-import { rawCall, writeCall, writeMember, writeMethodCall } from './calls.ts';
+import { rawCall, writeMember } from './calls.ts';
 import { lowered, needsLowering } from './chains.ts';
 import { copy, writeList, writeShorthand } from './copy.ts';
-import { writeFunction, writeImport, writeLoop, writeMethod } from './functions.ts';
-import { guarded, recordedAccess, recordedMethod, rigidAccess } from './rigid.ts';
-import { stepText } from './step.ts';
+import { writeDefault, writeFunction, writeImport, writeLoop, writeMethod } from './functions.ts';
+import { writeInfo } from './info.ts';
+import { guarded } from './rigid.ts';
 
 /** An entry of the module's site table. */
 export interface EmittedSite {
@@ -46,6 +45,8 @@ interface Frame {
   readonly isGenerator: boolean;
   depth: number;
   used: number;
+  /** Defaults of parameters that the body evaluates first. */
+  readonly defaults: { readonly name: string; readonly value: Rope }[];
 }
 
 /** Longest source text kept in a site. */
@@ -116,18 +117,24 @@ export class Emitter {
     return rope;
   }
 
+  /** A parameter of the generator that is being written, with a default that may move. */
+  private isParameter(node: Node): boolean {
+    const { fn, isGenerator } = this.frame;
+    return isGenerator && isFunction(fn.node) && fn.node.params.includes(node);
+  }
+
   private applies(guard: Guard): boolean {
     return guard.kind !== 'guard' || guard.weak !== true || this.frame.isGenerator;
   }
 
   private open(fn: Fn): Frame {
-    return { fn, isGenerator: fn.rigid === null && fn.colour > 0, depth: 0, used: 0 };
+    return { fn, isGenerator: fn.rigid === null && fn.colour > 0, depth: 0, used: 0, defaults: [] };
   }
 
   private write(node: Node): Rope {
     const info = this.classified.info.get(node);
     if (info !== undefined) {
-      const rope = this.writeInfo(node, info);
+      const rope = writeInfo(this, node, info);
       if (rope !== undefined) return rope;
     }
     if (isFunction(node)) return writeFunction(this, node);
@@ -156,6 +163,8 @@ export class Emitter {
         return writeList(this, node);
       case 'ClassBody':
         return writeList(this, node);
+      case 'AssignmentPattern':
+        return this.isParameter(node) ? writeDefault(this, node) : copy(this, node);
       case 'MethodDefinition':
         return writeMethod(this, node);
       case 'Property':
@@ -176,43 +185,6 @@ export class Emitter {
         return writeImport(this, node);
     }
     return copy(this, node);
-  }
-
-  private writeInfo(node: Node, info: Info): Rope | undefined {
-    switch (info.kind) {
-      case 'atomic':
-        return writeAtomic(this, node, info.method);
-      case 'atomic-value': {
-        this.usesRuntime = true;
-        const site = this.site(node, info.method);
-        const access = stepText(`__rt.${info.method}(${site}, ...args)`);
-        return [`(function* (...args) { return ${access}; })`];
-      }
-      case 'call':
-        return writeCall(this, node, info.callee);
-      case 'method':
-        if (!this.frame.isGenerator) {
-          if (this.records) return recordedMethod(this, node, info);
-          return (
-            rigidAccess(this, node, unwrap(node.callee).object, info.certain) ??
-            writeCall(this, node, info.callee)
-          );
-        }
-        return writeMethodCall(this, node, info);
-      case 'read':
-      case 'assign':
-      case 'update':
-        if (!this.frame.isGenerator) {
-          const recorded = this.records ? recordedAccess(this, node, info) : undefined;
-          return recorded ?? rigidAccess(this, node, info.member.object, info.certain);
-        }
-        this.usesRuntime = true;
-        return info.kind === 'read'
-          ? writeRead(this, node, info.certain)
-          : info.kind === 'assign'
-            ? writeAssign(this, node, info.member, info.certain)
-            : writeUpdate(this, node, info.member, info.certain);
-    }
   }
 
   /** Are accesses in rigid places performed at once? */

@@ -34,7 +34,7 @@ function writeArrow(out: Emitter, node: Node): Rope {
     return [...head, ...body, tail];
   }
   const body = out.emit(node.body);
-  return [...head, `{${prologue(out, node)} return `, ...body, `; }`, tail];
+  return [...head, '{', ...prologue(out, node), ' return ', ...body, `; }`, tail];
 }
 
 /** Writes temporaries and the entry point behind the `{` and the directives of a body. */
@@ -44,10 +44,11 @@ function openBody(out: Emitter, rope: Rope, body: Node): void {
     if (!statement.directive) break;
     at = statement.end;
   }
-  insertAt(rope, at, `${at > body.start + 1 ? ';' : ''}${prologue(out, body)}`);
+  insertAt(rope, at, at > body.start + 1 ? ';' : '', ...prologue(out, body));
 }
 
-function prologue(out: Emitter, node: Node): string {
+/** Temporaries, the entry point, guards of parameters, and their moved defaults. */
+function prologue(out: Emitter, node: Node): Rope {
   const names = Array.from({ length: out.frame.used }, (_, index) => `__rt_${index}`);
   const temporaries = names.length > 0 ? ` let ${names.join(', ')};` : '';
   // Destructured at the call, out of our sight: refused now that it can be said.
@@ -56,7 +57,27 @@ function prologue(out: Emitter, node: Node): string {
     out.usesGuards = true;
     return ` __xf.plain(arguments[${index}], ${out.where(fn.params[index])});`;
   });
-  return `${temporaries}${pointText(out.site(node, 'point'))}${taken.join('')}`;
+  const defaults = out.frame.defaults.flatMap(({ name, value }) => [
+    ` if (${name} === undefined) ${name} = `,
+    ...value,
+    ';',
+  ]);
+  return [`${temporaries}${pointText(out.site(node, 'point'))}${taken.join('')}`, ...defaults];
+}
+
+/**
+ * A parameter with a default. One that touches shared memory is evaluated in the body, where it can
+ * be suspended, and so are those behind it, which may use it.
+ */
+export function writeDefault(out: Emitter, node: Node): Rope {
+  const { defaults } = out.frame;
+  const { left, right } = node;
+  const value = out.emit(right);
+  const isChanged = value.length !== 1 || typeof value[0] === 'string';
+  const head = { start: node.start, end: right.start };
+  if (!isChanged && defaults.length === 0) return [head, ...value];
+  defaults.push({ name: left.name, value });
+  return [head, 'undefined'];
 }
 
 export function writeMethod(out: Emitter, node: Node): Rope {
