@@ -218,7 +218,8 @@ function takeFromSlabs(
     const bits = words[slab + BITS + word]!;
     if (word === bitWords) {
       unlockMutex(cpu, record);
-      throw new Panic(`slab at ${slab * 4} is listed with no free item`);
+      const where = describeKeg(uma, keg);
+      throw new Panic(`${where}: slab at ${slab * 4} is listed with no free item`);
     }
     const bit = bits & -bits;
     const index = (word << 5) + 31 - Math.clz32(bit);
@@ -324,7 +325,8 @@ export function kegRelease(
     const bit = 1 << (index & 31);
     if (index >= ipers || (words[word]! & bit) !== 0) {
       unlockMutex(cpu, record);
-      throw new Panic(`item ${item} of keg ${keg * 4} is released twice (index ${index})`);
+      const where = describeKeg(uma, keg);
+      throw new Panic(`${where}: item ${item} is released twice (index ${index})`);
     }
     const free = words[slab + FREE_COUNT]! + 1;
     const from = record + (free === 1 ? FULL : PARTIAL);
@@ -366,4 +368,9 @@ export function kegRelease(
 /** NUMA domain of an item's memory. */
 export function itemDomain(uma: Uma, item: number): number {
   return uma.arena.domains === 1 ? 0 : domainOfPage(uma.arena, item >> PAGE_SHIFT);
+}
+
+/** Zone and CPU for a Panic. */
+function describeKeg(uma: Uma, keg: number): string {
+  return `zone ${uma.zoneName(uma.words[keg + K.zone.at]!)}, CPU ${uma.cpu.number}`;
 }

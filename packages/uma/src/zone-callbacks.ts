@@ -21,7 +21,9 @@ import type { Zone } from './zone.ts';
 export function openedZone(uma: Uma, zone: number): Zone {
   const opened = uma.opened[uma.words[zone + ZoneRecord.fields.id.at]!];
   if (opened === undefined) {
-    throw new Panic(`zone at ${zone * 4} has callbacks and is not open in CPU ${uma.cpu.number}`);
+    throw new Panic(
+      `zone ${uma.zoneName(zone)} has callbacks and is not open in CPU ${uma.cpu.number}`,
+    );
   }
   return opened;
 }
