@@ -4,7 +4,7 @@
  * the values alone could miss: the reader's plain look and the next owner's plain write.
  */
 import { check } from '@umbuf/interleave/vitest';
-import { CpuRecord, leaveCpu, markDead, recover } from '@umbuf/memory';
+import { CpuRecord, leaveCpu, markDead, MutexRecord, recover } from '@umbuf/memory';
 import {
   CacheRecord,
   defineZone,
@@ -15,9 +15,20 @@ import {
   Uma,
   zoneCache,
   ZoneFlag,
+  ZoneRecord,
 } from '@umbuf/uma';
+import { Entry, entryZone, HashMap } from '../support/hash-map.ts';
 import { areHandsEmpty, BUDGET_MS, type Machine, machine } from './support/arena.ts';
-import { alloc, isClean, leave, type ZoneMachine, zoneMachine } from './support/uma.ts';
+import {
+  alloc,
+  type Inspect,
+  inspect,
+  isClean,
+  leave,
+  placeZones,
+  type ZoneMachine,
+  zoneMachine,
+} from './support/uma.ts';
 import { ArenaWords } from './support/words.ts';
 
 const OPTIONS = { budgetMs: BUDGET_MS };
@@ -283,4 +294,63 @@ check(
     words: deaths.lookup,
   },
   { ...OPTIONS, crash: 'interrupt-points' },
+);
+
+interface MapContext extends Machine {
+  readonly maps: readonly HashMap[];
+  readonly inspect: Inspect;
+  /** What the reader found. */
+  readonly found: (number | undefined)[];
+}
+
+/** Two CPUs with the map of docs/guide/smr.md, one chain, and key 1 in it. */
+function mapMachine(words: ArenaWords): MapContext {
+  const made = machine(words, { bytes: 262_144, cpus: 3 }, [], 2);
+  const first = Uma.attach(made.cpus[0]!);
+  const second = Uma.attach(made.cpus[1]!);
+  const map = HashMap.create(first, 1)!;
+  const zone = first.open(entryZone);
+  // No buckets: a free waits for the reader, and the next allocation gets the item.
+  Atomics.store(made.arena.words, zone.record + ZoneRecord.fields.bucketSize.at, 0);
+  const maps = [map, HashMap.open(second, map.table, 1)];
+  map.set(1, 1 << 16);
+  for (const cpu of made.cpus) leaveCpu(cpu);
+  placeZones(words, first);
+  placeSmr(words, made, map.smr);
+  words.place(MutexRecord, map.table >> 2, 'chain');
+  return { ...made, maps, inspect: inspect(made.arena, 2), found: [] };
+}
+
+const mapped = new ArenaWords();
+check(
+  'smr: the hash map, read while a key is replaced, deleted, and its entry becomes another',
+  {
+    prepare: () => mapMachine(mapped),
+    setup: (made: MapContext) => ({ ...made, found: [] as (number | undefined)[] }),
+    cpus: {
+      reader: (c) => {
+        const value = c.maps[0]!.get(1);
+        if (value !== undefined && value >> 16 !== 1) throw new Error(`key 1 has ${value}`);
+        c.found.push(value);
+        leaveCpu(c.cpus[0]!);
+      },
+      writer: (c) => {
+        c.maps[1]!.set(1, (1 << 16) | 1);
+        c.maps[1]!.delete(1);
+        c.maps[1]!.set(2, 2 << 16);
+        leaveCpu(c.cpus[1]!);
+      },
+    },
+    final: (c) => {
+      const { violations, live } = c.inspect();
+      return violations.length === 0 && live[Entry.name] === 1;
+    },
+    reachable: {
+      'the first value': (c) => c.found[0] === 1 << 16,
+      'the second value': (c) => c.found[0] === ((1 << 16) | 1),
+      'no value': (c) => c.found[0] === undefined,
+    },
+    words: mapped.lookup,
+  },
+  OPTIONS,
 );

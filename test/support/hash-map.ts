@@ -42,20 +42,30 @@ export class HashMap {
   private readonly uma: Uma;
   private readonly entries: TypedZone<typeof Entry.fields>;
 
-  /** A map that exists: `table` is the address that its maker has told us. */
-  constructor(uma: Uma, table: Address, chains: number) {
-    const zone = uma.open(entryZone);
+  private constructor(
+    uma: Uma,
+    table: Address,
+    chains: number,
+    smr: Smr,
+    entries: TypedZone<typeof Entry.fields>,
+  ) {
     this.uma = uma;
     this.table = table;
     this.chains = chains;
-    this.smr = zone.getSmr()!;
-    this.entries = zone.of(Entry);
+    this.smr = smr;
+    this.entries = entries;
   }
 
   /** A new map with so many chains; undefined when the arena is exhausted. */
   static create(uma: Uma, chains: number): HashMap | undefined {
     const table = uma.open(tableZone(chains)).alloc(M_NOWAIT | M_ZERO);
-    return table === NULL ? undefined : new HashMap(uma, table, chains);
+    return table === NULL ? undefined : HashMap.open(uma, table, chains);
+  }
+
+  /** A map that exists: `table` is the address that its maker has told us. */
+  static open(uma: Uma, table: Address, chains: number): HashMap {
+    const zone = uma.open(entryZone);
+    return new HashMap(uma, table, chains, zone.getSmr()!, zone.of(Entry));
   }
 
   /** The value of a key, or undefined. No lock, no wait. */
