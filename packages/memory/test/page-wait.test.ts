@@ -152,6 +152,25 @@ describe('the queue of a page pool', () => {
   });
 });
 
+test('a CPU that dies between its put and the settle leaves no waiter beside free pages', () => {
+  const { arena, cpus } = machine(3);
+  const [mine, dead, waiter] = cpus as [Cpu, Cpu, Cpu];
+  const slots = exhaust(mine, 1);
+  // The put without its settle: the queue is empty while it happens.
+  putPages(mine, slots.pop()!);
+  const other = reserveSlot(mine);
+  expect(takePages(mine, 1, 0, other)).not.toBe(0);
+  const cell = joinPageQueue(waiter, arena.poolTable, 1, PageWait.blocking);
+  const head = arena.words[arena.poolTable + PagePool.fields.waitHead.at]!;
+  arena.words[arena.poolTable + PagePool.fields.waitHead.at] = 0;
+  putPages(mine, other);
+  arena.words[arena.poolTable + PagePool.fields.waitHead.at] = head;
+  expect([state(mine, cell), freePageCount(arena)]).toEqual([PageCell.waiting, 1]);
+  markDead(mine, dead.number, dead.incarnation);
+  expect(recover(mine, dead.number, dead.incarnation)).toBe('recovered');
+  expect([state(mine, cell), freePageCount(arena)]).toEqual([PageCell.granted, 0]);
+});
+
 describe('sleepForPages', () => {
   test('takes the run that is there', () => {
     const { cpus } = machine(1);

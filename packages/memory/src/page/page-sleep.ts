@@ -14,6 +14,7 @@ import { HandKind, releaseSlot, reserveSlot } from '../cpu/hand-stack.ts';
 import { enterCpu, leaveCpu } from '../cpu/protocol.ts';
 import { WouldBlockError } from '../errors.ts';
 import { PagePool } from '../layout/records.ts';
+import { lockMutex, unlockMutex } from '../sync/mutex.ts';
 import { putPages } from './page-pool.ts';
 import {
   joinPageQueue,
@@ -22,6 +23,7 @@ import {
   pageCell,
   pageCellWaits,
   PageWait,
+  settlePages,
   takeGrantedPages,
 } from './page-wait.ts';
 
@@ -42,8 +44,9 @@ export const LOOK_MS_MAX = 64;
 /**
  * Sleeps until a run of `pages` pages of `domain` is granted and writes it into the void hand slot
  * `slot` (kind `pages`); returns its address. Otherwise a `PageSleepFailure`, with the slot void: after
- * `timeoutMs` milliseconds (Infinity: never), or when `look` returns true. `look` runs in the queue,
- * before the first sleep and then again and again; what it throws is thrown, out of the queue.
+ * `timeoutMs` milliseconds (Infinity: never), or when `look` returns true. `look`, where there is one, runs
+ * in the queue, before the first sleep and then again and again; what it throws is thrown, out of the
+ * queue.
  *
  * The CPU is left during the sleep: nothing that was read before the call is valid after it. Throws
  * `WouldBlockError` on a CPU that may not block, and on one that waits for pages asynchronously too: the
@@ -55,7 +58,7 @@ export function sleepForPages(
   domain: number,
   slot: number,
   timeoutMs: number,
-  look: () => boolean,
+  look?: () => boolean,
 ): number {
   if (!cpu.mayBlock) {
     throw new WouldBlockError(
@@ -72,10 +75,10 @@ export function sleepForPages(
   if (words[cpu.entered] === 0) enterCpu(cpu);
   const cell = joinPageQueue(cpu, poolOf(cpu, domain), pages, PageWait.blocking);
   if (cell === 0) return PageSleepFailure.nested;
-  let pause = LOOK_MS;
+  let pause = look === undefined ? Infinity : LOOK_MS;
   try {
     while (pageCellWaits(cpu, cell)) {
-      if (look()) {
+      if (look?.()) {
         if (leavePageQueue(cpu, cell)) return PageSleepFailure.found;
         break;
       }
@@ -87,7 +90,7 @@ export function sleepForPages(
       leaveCpu(cpu);
       Atomics.wait(words, cell, PageCell.waiting, Math.min(left, pause));
       enterCpu(cpu);
-      pause = Math.min(pause * 2, LOOK_MS_MAX);
+      if (look !== undefined) pause = Math.min(pause * 2, LOOK_MS_MAX);
     }
   } catch (error) {
     if (words[cpu.entered] === 0) enterCpu(cpu); // a hook threw at leaving, behind which we idle
@@ -107,14 +110,23 @@ export function withdrawFromPages(cpu: Cpu, cell: number): void {
 }
 
 /**
- * Ends the waits of CPU `dead` while it is recovered. Repeatable, by another CPU too: a run on its way
- * back stands in the recoverer's hand.
+ * Ends the waits of CPU `dead` while it is recovered, and settles every queue: it may have died between
+ * the put of its pages and their settle. Repeatable, by another CPU too: a run on its way back stands in
+ * the recoverer's hand.
  */
 export function recoverPageWaits(cpu: Cpu, dead: number): void {
   for (const which of [PageWait.blocking, PageWait.asynchronous]) {
     const cell = pageCell(cpu.arena, dead, which);
     if (Atomics.load(cpu.words, cell) !== PageCell.free) withdrawFromPages(cpu, cell);
   }
+  for (let domain = 0; domain < cpu.arena.domains; domain++) settlePageQueue(cpu, domain);
+}
+
+function settlePageQueue(cpu: Cpu, domain: number): void {
+  const pool = poolOf(cpu, domain);
+  lockMutex(cpu, pool);
+  settlePages(cpu, pool);
+  unlockMutex(cpu, pool);
 }
 
 /** Word index of a domain's pool. */
