@@ -25,7 +25,7 @@ const blocks = [...page.matchAll(/^```ts file=(\S+)( replace)?\n([\s\S]*?)^```$/
   ([, file, replace, code]) => ({ file: file!, replaces: replace !== undefined, code: code! }),
 );
 
-function run(more: Record<string, string> = {}): {
+function run(): {
   readonly status: number | null;
   readonly output: string;
 } {
@@ -33,7 +33,7 @@ function run(more: Record<string, string> = {}): {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [vitest, 'run', '--root', directory],
-    { encoding: 'utf8', env: { ...env, NO_COLOR: '1', EXPLORE_VERBOSE: '1', ...more } },
+    { encoding: 'utf8', env: { ...env, NO_COLOR: '1', EXPLORE_VERBOSE: '1' } },
   );
   return { status, output: stdout + stderr };
 }
@@ -86,29 +86,30 @@ test('what the explorer finds in it is replayed in lock step, and is the same', 
 });
 
 test('two shards and their merge, as the page writes them', () => {
-  const lines = [
-    ...page.matchAll(
-      /^EXPLORE_SHARD=(\S+) EXPLORE_REPORT=(\S+) EXPLORE_BUDGET=\d+ npx vitest run$/gm,
-    ),
-  ];
-  expect(lines).toHaveLength(2);
-  for (const [, shard, reports] of lines) {
-    const { status, output } = run({
-      EXPLORE_SHARD: shard!,
-      EXPLORE_REPORT: join(directory, reports!),
-      EXPLORE_BUDGET: '300',
-    });
-    expect(status, output).toBe(0);
-  }
-  const merge = /^npx interleave (merge .*)$/m.exec(page)![1]!.split(' ');
   const bin = join(here, '../../packages/interleave/dist/bin.js');
-  const { status, stdout } = spawnSync(process.execPath, [bin, ...merge], {
-    cwd: directory,
-    encoding: 'utf8',
-  });
-  expect(status, stdout).toBe(0);
-  expect(stdout).toMatch(/^ok: ring$/m);
-  expect(stdout).toContain('2 shards: ');
+  const { CI: _, VITEST: __, ...env } = process.env;
+  const interleave = (line: string): { status: number | null; output: string } => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...line.split(' ')], {
+      cwd: directory,
+      encoding: 'utf8',
+      env: { ...env, NO_COLOR: '1', EXPLORE_VERBOSE: '1' },
+    });
+    return { status, output: stdout + stderr };
+  };
+  const lines = [...page.matchAll(/^npx interleave (run .*)$/gm)].map(([, line]) => line!);
+  expect(lines).toHaveLength(2);
+  for (const line of lines) {
+    // Not for a minute in a test.
+    const { status, output } = interleave(line.replace('60000', '300'));
+    expect(status, output).toBe(0);
+    const [, shard, reports] = /--shard (\S+) .*--report (\S+)/.exec(line)!;
+    const report = `ring.check.ts.ring.${shard!.replace('/', '-of-')}.json`;
+    expect(existsSync(join(directory, reports!, report))).toBe(true);
+  }
+  const { status, output } = interleave(/^npx interleave (merge .*)$/m.exec(page)![1]!);
+  expect(status, output).toBe(0);
+  expect(output).toMatch(/^ok: ring$/m);
+  expect(output).toContain('2 shards: ');
 });
 
 test('the mistake of the page is a race of the two lines that it names', () => {

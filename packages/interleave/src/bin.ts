@@ -1,18 +1,53 @@
 #!/usr/bin/env node
 /**
+ * `interleave run [--shard i/n] [--budget ms] [--seed n] [--report directory] [vitest argument ...]`: vitest
+ * with the settings of every check, as the variables of vitest.ts say them.
+ *
  * `interleave merge [--html directory] <directory or file ...>`: adds up what the shards of a campaign
  * left behind (`EXPLORE_REPORT`), prints a report for each check, and exits with 1 when one of them
  * fails or a shard is missing.
  */
 
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseReport } from './report/json.ts';
 import { mergeReports } from './report/merge.ts';
 import type { CheckReport } from './report/report.ts';
 
-const USAGE = 'usage: interleave merge [--html directory] <directory or file ...>';
+const USAGE = `usage: interleave run [--shard i/n] [--budget ms] [--seed n] [--report directory] [vitest argument ...]
+       interleave merge [--html directory] <directory or file ...>`;
+
+/** Options of `run`, and the variables that hold them for the checks. */
+const SETTINGS = {
+  shard: 'EXPLORE_SHARD',
+  budget: 'EXPLORE_BUDGET',
+  seed: 'EXPLORE_SEED',
+  report: 'EXPLORE_REPORT',
+} as const;
+
+/** Runs the vitest of the current directory; its exit code. */
+function run(
+  values: Readonly<Record<string, string | boolean | undefined>>,
+  args: readonly string[],
+): number {
+  const env: NodeJS.ProcessEnv = { ...process.env };
+  for (const [option, variable] of Object.entries(SETTINGS)) {
+    const value = values[option];
+    if (typeof value === 'string') env[variable] = value;
+  }
+  const manifest = createRequire(join(process.cwd(), 'package.json')).resolve(
+    'vitest/package.json',
+  );
+  const vitest = join(dirname(manifest), 'vitest.mjs');
+  const { status } = spawnSync(process.execPath, [vitest, 'run', ...args], {
+    stdio: 'inherit',
+    env,
+  });
+  return status ?? 1;
+}
 
 /** The JSON files that the arguments name, directories searched. */
 function filesOf(paths: readonly string[]): string[] {
@@ -64,15 +99,26 @@ function merge(paths: readonly string[], html: string | undefined): number {
 }
 
 try {
+  const text = { type: 'string' } as const;
   const { values, positionals } = parseArgs({
-    options: { html: { type: 'string' }, help: { type: 'boolean' } },
+    options: {
+      html: text,
+      shard: text,
+      budget: text,
+      seed: text,
+      report: text,
+      help: { type: 'boolean' },
+    },
     allowPositionals: true,
   });
-  const [command, ...paths] = positionals;
-  if (values.help === true || command !== 'merge' || paths.length === 0) {
-    console.log(USAGE);
-    process.exitCode = values.help === true ? 0 : 2;
-  } else process.exitCode = merge(paths, values.html);
+  const [command, ...rest] = positionals;
+  if (values.help === true) console.log(USAGE);
+  else if (command === 'run') process.exitCode = run(values, rest);
+  else if (command === 'merge' && rest.length > 0) process.exitCode = merge(rest, values.html);
+  else {
+    console.error(USAGE);
+    process.exitCode = 2;
+  }
 } catch (error) {
   console.error(`interleave: ${(error as Error).message}`);
   process.exitCode = 2;
