@@ -104,6 +104,7 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
   writeZone(uma, zone, { definition, id, keg, primaryZone, flags });
   if (smr !== 0) attachSmr(uma, zone, smr);
   words[zone + Z.events.at] = zone + zoneWords + kegWords;
+  words[zone + Z.made.at] = words[uma.root + UmaRoot.fields.made.at]!++;
   if (reused >= 0) {
     Atomics.store(words, zone + Z.state.at, ZoneState.live);
     return zone;

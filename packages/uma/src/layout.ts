@@ -74,6 +74,12 @@ export const UmaRoot = {
       kind: 'owned',
       what: 'vm.debug.divisor: 0 no item, 1 all, N every Nth is trashed and verified',
     },
+    made: {
+      at: 25,
+      type: 'i32',
+      kind: 'locked',
+      what: 'zones ever made, those that were destroyed too (registry lock)',
+    },
     zones: {
       at: 32,
       type: 'i32',
@@ -111,6 +117,7 @@ export const ZoneRecord = {
       kind: 'owned',
       what: 'bit per callback that the definition has',
     },
+    made: { at: 7, type: 'i32', kind: 'owned', what: 'zones ever made when it was: its age' },
     bucketSize: { at: 8, type: 'i32', kind: 'hint', what: 'uz_bucket_size: grows on contention' },
     bucketSizeMin: { at: 9, type: 'i32', kind: 'hint', what: 'uz_bucket_size_min' },
     bucketSizeMax: { at: 10, type: 'i32', kind: 'hint', what: 'uz_bucket_size_max' },

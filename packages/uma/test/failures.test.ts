@@ -133,3 +133,16 @@ test('fsck finds a failure without a reason', () => {
   zone.uma.longs[(zone.cache + CacheRecord.fields.fails.at) >> 1]! += 2n;
   expect(fsck(zone.uma).violations).toEqual(['5: zone z: 3 failures, 1 with a reason']);
 });
+
+test('a zone in the place of a destroyed one begins with no failures', () => {
+  const zone = zoneOf();
+  const { uma } = zone;
+  zone.alloc(M_NOWAIT | M_NOVM);
+  expect(reasons(zone)).toEqual({ novm: 1 });
+  const { record } = zone;
+  expect(zone.destroy().complete).toBe(true);
+  const next = uma.open(defineZone({ ...BASE, name: 'next' }));
+  expect(next.record).toBe(record);
+  expect(reasons(next)).toEqual({});
+  expect(fsck(uma).violations).toEqual([]);
+});

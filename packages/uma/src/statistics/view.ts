@@ -26,15 +26,17 @@ export function viewUma(arena: Arena): UmaView | undefined {
   return root === 0 ? undefined : { arena, words, longs, root: root >> 2 };
 }
 
-/** Word indices of all zones that are not destroyed, by number. */
+/** Word indices of all zones that are not destroyed, in the order of their creation. */
 export function zonesOf(view: UmaView): number[] {
-  const zones: number[] = [];
+  const zones: { zone: number; made: number }[] = [];
   const count = Atomics.load(view.words, view.root + R.zoneCount.at);
   for (let id = 0; id < count; id++) {
     const zone = view.words[view.root + R.zones.at + id]!;
-    if (zoneState(view, zone) !== ZoneState.dead) zones.push(zone);
+    if (zoneState(view, zone) === ZoneState.dead) continue;
+    zones.push({ zone, made: view.words[zone + ZoneRecord.fields.made.at]! });
   }
-  return zones;
+  // A zone may have the number of one that was destroyed.
+  return zones.sort((left, right) => left.made - right.made).map(({ zone }) => zone);
 }
 
 /** Name of the zone at word index `zone`. */

@@ -80,6 +80,19 @@ test('the newest keg comes first, each with its zones in the order of creation',
   expect(names.at(-1)).toBe('UMA Slabs 0');
 });
 
+test('a zone in the place of a destroyed one is the newest all the same', () => {
+  const uma = virtualCpus(1).umas[0]!;
+  const first = uma.open({ name: 'first', size: 64 });
+  uma.open({ name: 'second', size: 64 });
+  const { record } = first;
+  first.destroy();
+  expect(readStream(uma).zones.map(({ name }) => name)).not.toContain('first');
+  expect(uma.open({ name: 'third', size: 128 }).record).toBe(record);
+  const { header, zones } = readStream(uma);
+  expect(zones.slice(0, 2).map(({ name }) => name)).toEqual(['third', 'second']);
+  expect(header[2]).toBe(zones.length);
+});
+
 test('only a zone that is not the first of its keg is secondary', () => {
   const uma = virtualCpus(1).umas[0]!;
   const primary = { name: 'a', size: 64 };
