@@ -95,11 +95,13 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
   const zone = address >> 2;
   if (reused >= 0) eraseZone(uma, zone, zone + zoneWords);
   const keg = primaryZone !== 0 ? words[primaryZone + Z.keg.at]! : zone + zoneWords;
-  if (primaryZone === 0) writeKeg(uma, keg, zone, { definition, align, flags: asked });
+  if (definition.importItems !== undefined) writeCacheKeg(uma, keg, zone, definition, asked);
+  else if (primaryZone === 0) writeKeg(uma, keg, zone, { definition, align, flags: asked });
   const inherited =
     primaryZone !== 0
       ? (words[keg + K.flags.at]! & ~(InternalFlag.TRASH | ZoneFlag.SMR)) | ZoneFlag.SECONDARY
-      : words[keg + K.flags.at]! & (INHERITED_FLAGS | InternalFlag.TRASH | ZoneFlag.UNMANAGED);
+      : words[keg + K.flags.at]! &
+        (INHERITED_FLAGS | InternalFlag.TRASH | InternalFlag.CACHE | ZoneFlag.UNMANAGED);
   const flags = asked | inherited | (smr !== 0 ? ZoneFlag.SMR : 0);
   writeZone(uma, zone, { definition, id, keg, primaryZone, flags });
   if (smr !== 0) attachSmr(uma, zone, smr);
@@ -118,6 +120,24 @@ export function createZone(uma: Uma, definition: ZoneDefinition, internal: numbe
   words[STATIC_NEXT] = end;
   // end
   return zone;
+}
+
+/** The keg record of a cache zone: without slabs, of one item each. */
+function writeCacheKeg(
+  uma: Uma,
+  keg: number,
+  zone: number,
+  definition: ZoneDefinition,
+  flags: number,
+): void {
+  const { words } = uma;
+  const policy = (flags & ZoneFlag.FIRSTTOUCH) !== 0 ? ZoneFlag.FIRSTTOUCH : ZoneFlag.ROUNDROBIN;
+  words[keg + K.zone.at] = zone;
+  words[keg + K.size.at] = definition.size;
+  words[keg + K.rsize.at] = Math.max(definition.size, 8);
+  words[keg + K.ipers.at] = 1;
+  words[keg + K.ppera.at] = 1;
+  words[keg + K.flags.at] = flags | policy | InternalFlag.CACHE;
 }
 
 interface KegParts {
@@ -197,7 +217,9 @@ function writeZone(uma: Uma, zone: number, parts: ZoneParts): void {
   const flags = parts.flags | ((features & ~Feature.items) !== 0 ? InternalFlag.CTORDTOR : 0);
   if (words[keg + K.redzone.at] !== 0) features |= Feature.redzone;
   // An SMR zone's free side is its own (2.11): its items are not sorted by domain.
-  const sorted = (flags & (ZoneFlag.FIRSTTOUCH | ZoneFlag.SMR)) === ZoneFlag.FIRSTTOUCH;
+  // Nor are a cache zone's, which need not be addresses.
+  const kinds = ZoneFlag.FIRSTTOUCH | ZoneFlag.SMR | InternalFlag.CACHE;
+  const sorted = (flags & kinds) === ZoneFlag.FIRSTTOUCH;
   if (sorted && arena.domains > 1) features |= Feature.domain;
   const sizes = initialBucketSizes(flags, definition.size);
   words[zone + Z.id.at] = id;

@@ -8,6 +8,7 @@
 
 import { type Address, ArgumentError, requireInteger } from '@umbuf/memory';
 import { ZoneDefinitionError } from './errors.ts';
+import { ZoneFlag } from './flags.ts';
 import { CallbackBit } from './layout.ts';
 import type { Zone } from './zone.ts';
 
@@ -59,6 +60,14 @@ export interface ZoneDefinition {
   zinit?(zone: Zone, item: Address, flags: number): number | void;
   /** Zone fini: the item moves back. */
   zfini?(zone: Zone, item: Address): void;
+  /**
+   * Makes this a cache zone, without a keg: stores up to `count` items into `store` from index 0 on
+   * and returns how many. Items are non-zero int32 values, each the zone's once it is stored. `domain`
+   * is -1 for a ROUNDROBIN zone. M_ZERO has no effect: what an item is, the zone does not know.
+   */
+  importItems?(zone: Zone, store: Int32Array, count: number, domain: number, flags: number): number;
+  /** Takes the first `count` items of `store` back; they are the callback's from the call on. */
+  releaseItems?(zone: Zone, store: Int32Array, count: number): void;
 }
 
 /**
@@ -87,12 +96,42 @@ export function defineZone(definition: ZoneDefinition): ZoneDefinition {
     fail(`smr ${JSON.stringify(smr)}: 1 to 63 bytes of UTF-8`);
   }
   if ((align & (align + 1)) !== 0) fail(`align ${align} is no power of two minus 1`);
-  for (const key of ['ctor', 'dtor', 'init', 'fini', 'zinit', 'zfini'] as const) {
+  for (const key of [
+    'ctor',
+    'dtor',
+    'init',
+    'fini',
+    'zinit',
+    'zfini',
+    'importItems',
+    'releaseItems',
+  ] as const) {
     if (definition[key] !== undefined && typeof definition[key] !== 'function') {
       fail(`${key} is no function`);
     }
   }
+  if (((definition.flags ?? 0) & ZoneFlag.ZINIT) !== 0 && definition.init !== undefined) {
+    fail('ZINIT is the init of the keg: not with init');
+  }
+  const { importItems, releaseItems } = definition;
+  if ((importItems === undefined) !== (releaseItems === undefined)) {
+    fail('importItems and releaseItems come together');
+  }
+  if (importItems !== undefined) {
+    if (primary !== undefined) fail('a cache zone has no primary');
+    if (definition.init !== undefined || definition.fini !== undefined) {
+      fail('init and fini belong to a keg; a cache zone has zinit and zfini');
+    }
+    if (definition.holders === true || definition.redzone !== undefined || smr !== undefined) {
+      fail('holders, redzone and smr belong to a keg, which a cache zone has not');
+    }
+    const { SMR, PCPU, ZINIT } = ZoneFlag;
+    if (((definition.flags ?? 0) & (SMR | PCPU | ZINIT)) !== 0) {
+      fail('SMR, PCPU and ZINIT belong to a keg, which a cache zone has not');
+    }
+  }
   if (primary !== undefined) {
+    if (primary.importItems !== undefined) fail('a cache zone has no secondary zones');
     if (primary.primary !== undefined) fail('a secondary zone cannot be a primary');
     if (definition.init !== undefined || definition.fini !== undefined) {
       fail('init and fini belong to the primary; a secondary zone has zinit and zfini');

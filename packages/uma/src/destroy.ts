@@ -31,6 +31,7 @@ import {
   unlockRegistry,
 } from '@umbuf/memory';
 import { drainBucket, freeBucket } from './bucket.ts';
+import { isCacheKeg } from './cache-zone.ts';
 import { takeCross } from './cross.ts';
 import { drainCpus, flushOwn } from './drain-cpus.ts';
 import { ZoneBusyError, ZoneDestroyedError } from './errors.ts';
@@ -162,7 +163,7 @@ function finish(uma: Uma, zone: number, answerMs: number): DestroyReport {
   flushOwn(uma, zone);
   emptyQueues(uma, zone);
   const keg = words(uma, zone + Z.keg.at);
-  const owner = keg !== 0 && words(uma, keg + K.zone.at) === zone;
+  const owner = !isCacheKeg(uma, keg) && words(uma, keg + K.zone.at) === zone;
   if (owner) {
     Atomics.store(uma.words, keg + K.reserve.at, 0);
     for (let domain = 0; domain < uma.arena.domains; domain++) {
@@ -235,10 +236,10 @@ function bury(uma: Uma, zone: number, keg: number, owner: boolean): Losses {
   }
 }
 
-/** A secondary zone's items stay in the primary's keg, which counts them from now on. */
+/** A cache zone's items are whoever's imported them. A secondary zone's items stay in the primary's keg, which counts them from now on. */
 function countSecondary(uma: Uma, zone: number, keg: number): Losses {
   const items = readZoneStatistics(uma, zone).live;
-  if (keg !== 0) uma.words[keg + K.orphans.at]! += items;
+  if (!isCacheKeg(uma, keg)) uma.words[keg + K.orphans.at]! += items;
   return { ...nothing, items };
 }
 

@@ -32,7 +32,8 @@ export function fetchDomain(uma: Uma, zone: number): number {
 
 /** The domain from which a bucket or an item is imported: ANY_DOMAIN for ROUNDROBIN (2.4b). */
 export function importDomain(uma: Uma, zone: number): number {
-  return isRoundRobin(uma, zone) ? ANY_DOMAIN : cpuDomain(uma, uma.cpu.number);
+  const round = (uma.words[zone + FLAGS]! & ZoneFlag.ROUNDROBIN) !== 0;
+  return round ? ANY_DOMAIN : cpuDomain(uma, uma.cpu.number);
 }
 
 /** The queue that a full bucket of this CPU goes to; ROUNDROBIN: the emptiest (2.7). */

@@ -25,6 +25,11 @@ export class ZoneBusyError extends UmbufError {
   override name = 'ZoneBusyError';
 }
 
+/** `importItems` of a cache zone stored other than it said; what it stored was released. */
+export class ImportError extends UmbufError {
+  override name = 'ImportError';
+}
+
 /** A callback returned a promise; callbacks run between two statements and cannot be awaited. */
 export class AsyncCallbackError extends UmbufError {
   override name = 'AsyncCallbackError';

@@ -69,6 +69,7 @@ export {
 } from './statistics/occupancy.ts';
 export { readStranded, type StrandedCpu, type StrandedState } from './statistics/stranded.ts';
 export { addUmaSysctl, umaSysctl } from './statistics/sysctl.ts';
+export { ownCopy, pcpuCopy, pcpuZones } from './pcpu.ts';
 export { type UmaView, viewUma } from './statistics/view.ts';
 export {
   formatVmstatZ,

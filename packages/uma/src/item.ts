@@ -32,6 +32,7 @@ import {
 } from './layout.ts';
 import { M_LATER, releaseRest, reserveForItem, zoneLimit } from './limit/reserve.ts';
 import { checkRedzone } from './redzone.ts';
+import { zeroItem } from './pcpu.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { getPages } from './wait.ts';
@@ -90,7 +91,7 @@ export function finishAlloc(
   let refused = true;
   try {
     refused = !construct(uma, cache, slot, flags, argument);
-    if (!refused && (flags & M_ZERO) !== 0) cpu.kernels.zero(item, words[zone + Z.size.at]!);
+    if (!refused && (flags & M_ZERO) !== 0) zeroItem(uma, zone, item);
   } catch (error) {
     countFailure(uma, cache, FailureReason.ctor);
     fail(uma, height, error);

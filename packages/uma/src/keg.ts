@@ -21,6 +21,7 @@ import {
   slabOfPage,
   unlockMutex,
 } from '@umbuf/memory';
+import { cacheImport, cacheRelease, cacheTake, isCacheKeg } from './cache-zone.ts';
 import { trashFill } from './debug.ts';
 import { ANY_DOMAIN, nextDomain } from './domain-policy.ts';
 import { InternalFlag, M_NOVM, M_USE_RESERVE } from './flags.ts';
@@ -87,6 +88,10 @@ export function kegImport(
   flags: number,
 ): void {
   const { words, arena } = uma;
+  if (isCacheKeg(uma, keg)) {
+    cacheImport(uma, keg, slot, units, max, domain, flags);
+    return;
+  }
   const bucket = words[slot + 1]!;
   const stripe = domain === ANY_DOMAIN ? Math.ceil(max / arena.domains) : max;
   // Ends: each round takes at least one item, or returns.
@@ -111,6 +116,7 @@ export function kegTake(
   domain: number,
   flags: number,
 ): boolean {
+  if (isCacheKeg(uma, keg)) return cacheTake(uma, keg, zone, slot, units, domain, flags);
   uma.words[slot + 2] = zone;
   return fetchItems(uma, keg, slot, units, 1, domain, flags);
 }
@@ -295,6 +301,10 @@ export function kegRelease(
   counter: number = 0,
 ): void {
   const { words, longs, cpu } = uma;
+  if (isCacheKeg(uma, keg)) {
+    cacheRelease(uma, keg, slot, keep, counter);
+    return;
+  }
   const trash =
     (words[keg + K.flags.at]! & InternalFlag.TRASH) !== 0 &&
     (words[words[slot + 2]! + ZoneRecord.fields.features.at]! & Feature.trash) === 0;

@@ -526,7 +526,16 @@ export const Feature = {
 } as const;
 
 /** Bits of `callbacks`. */
-export const CallbackBit = { ctor: 1, dtor: 2, init: 4, fini: 8, zinit: 16, zfini: 32 } as const;
+export const CallbackBit = {
+  ctor: 1,
+  dtor: 2,
+  init: 4,
+  fini: 8,
+  zinit: 16,
+  zfini: 32,
+  importItems: 64,
+  releaseItems: 128,
+} as const;
 
 /** Hand slot kinds of this package (memory's cpu/hand-stack.ts: 16-31). */
 export const Hand = {
@@ -540,6 +549,11 @@ export const Hand = {
   reclaimer: 19,
   /** value: what this CPU has stored in `lowMemoryOwner`. */
   lowMemory: 20,
+  /**
+   * A bucket (or with more -1 this slot's value) that `importItems` stores into; fields as for
+   * `bucket`. What stands in it from its count on, up to the first 0, has been imported.
+   */
+  importing: 24,
   /** A bucket of an SMR zone that has left its cache and has no goal yet; fields as for `bucket`. */
   visible: 28,
   /**

@@ -3,7 +3,8 @@
  * spec 3.5). Any thread may call them at any time.
  */
 
-import { enterCpu, requireInteger } from '@umbuf/memory';
+import { ArgumentError, enterCpu, requireInteger } from '@umbuf/memory';
+import { isCacheKeg } from './cache-zone.ts';
 import { nextDomain } from './domain-policy.ts';
 import { M_NOWAIT } from './flags.ts';
 import { fail, handHeight } from './hands.ts';
@@ -18,6 +19,7 @@ const ITEMS_MAX = 0x1fff_ffff;
 /** See Zone.reserve. */
 export function setReserve(uma: Uma, keg: number, items: number): void {
   requireInteger('reserve: items', items, 0, ITEMS_MAX);
+  requireKeg(uma, keg);
   Atomics.store(uma.words, keg + K.reserve.at, items);
 }
 
@@ -25,6 +27,7 @@ export function setReserve(uma: Uma, keg: number, items: number): void {
 export function prealloc(uma: Uma, keg: number, items: number): number {
   const { words, cpu, arena } = uma;
   requireInteger('prealloc: items', items, 0, ITEMS_MAX);
+  requireKeg(uma, keg);
   if (words[cpu.entered] === 0) enterCpu(cpu);
   const ipers = words[keg + K.ipers.at]!;
   const wanted = Math.ceil(items / ipers);
@@ -38,6 +41,10 @@ export function prealloc(uma: Uma, keg: number, items: number): number {
   }
   uma.rethrow();
   return built * ipers;
+}
+
+function requireKeg(uma: Uma, keg: number): void {
+  if (isCacheKeg(uma, keg)) throw new ArgumentError('a cache zone has no keg to keep items in');
 }
 
 /** One slab in the keg's next domain that has pages for it. */

@@ -4,8 +4,16 @@
  * the same straight line, so a recovery may be broken off and begun again.
  */
 
-import { type Arena, type Cpu, CpuRecord, recoverLimit, stateIncarnation } from '@umbuf/memory';
+import {
+  type Arena,
+  type Cpu,
+  CpuRecord,
+  HandKind,
+  recoverLimit,
+  stateIncarnation,
+} from '@umbuf/memory';
 import { drainBucket, freeBucket } from './bucket.ts';
+import { abandonImport, mayKeepRaw } from './cache-zone.ts';
 import { emptyQueues } from './destroy.ts';
 import { pushSlot } from './cache-slow.ts';
 import { trashFill } from './debug.ts';
@@ -53,6 +61,10 @@ export function registerRepairs(arena: Arena): void {
   hooks.slotRepairs[Hand.expiring] = (cpu, slot) => {
     repairExpiring(umaOf(cpu), slot);
     repairBucket(umaOf(cpu), slot);
+  };
+  hooks.slotRepairs[Hand.importing] = (cpu, slot) => {
+    abandonImport(umaOf(cpu), slot);
+    if (cpu.words[slot] !== HandKind.none) repairBucket(umaOf(cpu), slot);
   };
   hooks.slotRepairs[Hand.slab] = (cpu, slot) => destroySlab(umaOf(cpu), slot);
   hooks.slotRepairs[Hand.reclaimer] = (cpu, slot) => unpinZone(umaOf(cpu), slot);
@@ -145,7 +157,7 @@ function repairItem(uma: Uma, slot: number): void {
   const keg = words[zone + Z.keg.at]!;
   const cache = zoneCache(zone, uma.cpu.number);
   const features = words[zone + Z.features.at]!;
-  if (state === ItemState.raw) {
+  if (state === ItemState.raw && !mayKeepRaw(uma, zone)) {
     kegRelease(uma, keg, slot, 0);
     return;
   }

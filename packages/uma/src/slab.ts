@@ -22,7 +22,7 @@ import {
   unmapPages,
 } from '@umbuf/memory';
 import { redzoneVerify, trashFill, trashVerify } from './debug.ts';
-import { InternalFlag } from './flags.ts';
+import { InternalFlag, ZoneFlag } from './flags.ts';
 import { giveBack } from './hands.ts';
 import { FailureSite, injected } from './inject.ts';
 import { freeItem } from './item.ts';
@@ -166,7 +166,10 @@ function assemble(
   const offpage = words[header] !== HandKind.none;
   const slab = (offpage ? words[header + 1]! : first + words[keg + K.pgoff.at]!) >> 2;
   const tableAddress = words[table] !== HandKind.none ? words[table + 1]! : 0;
-  cpu.kernels.zero(first, ppera * PAGE_SIZE);
+  // Malloc zones' pages come as they are, but for the header (spec 1.5).
+  if ((words[keg + K.flags.at]! & (ZoneFlag.MALLOC | ZoneFlag.ZINIT)) !== ZoneFlag.MALLOC) {
+    cpu.kernels.zero(first, ppera * PAGE_SIZE);
+  }
   mapPages(cpu, first, ppera, keg << 2, slab << 2);
   for (let index = 0; index < ipers; index += 32) {
     words[slab + BITS + (index >> 5)] = ipers - index >= 32 ? -1 : (1 << (ipers - index)) - 1;

@@ -94,6 +94,37 @@ export function runZfini(uma: Uma, zone: number, item: number): void {
   }
 }
 
+/** `importItems` of a cache zone; what it returned is the caller's to check. A throw goes through. */
+export function runImport(
+  uma: Uma,
+  zone: number,
+  store: Int32Array,
+  domain: number,
+  flags: number,
+): unknown {
+  const opened = openedZone(uma, zone);
+  const outer = uma.takeError();
+  const { definition } = opened;
+  const result: unknown = definition.importItems!(opened, store, store.length, domain, flags);
+  uma.restoreError(outer);
+  noPromise(opened, 'importItems', result);
+  return result;
+}
+
+/** `releaseItems` of a cache zone; a throw is kept for the end of the operation. */
+export function runRelease(uma: Uma, zone: number, store: Int32Array, count: number): void {
+  const opened = openedZone(uma, zone);
+  const outer = uma.takeError();
+  try {
+    const { definition } = opened;
+    noPromise(opened, 'releaseItems', definition.releaseItems!(opened, store, count));
+    uma.restoreError(outer);
+  } catch (error) {
+    uma.restoreError(outer);
+    uma.keepError(error);
+  }
+}
+
 /** Keg fini; a throw is kept for the end of the operation. */
 export function runFini(uma: Uma, keg: number, item: number): void {
   const opened = openedZone(uma, uma.words[keg + KegRecord.fields.zone.at]!);
@@ -117,7 +148,10 @@ export function mayRun(uma: Uma, zone: number, callback: number): boolean {
 /** `mayRun` without counting. */
 export function canRun(uma: Uma, zone: number, callback: number): boolean {
   const { words } = uma;
-  if ((words[zone + ZoneRecord.fields.callbacks.at]! & callback) === 0) return true;
+  // Items that leave a cache zone pass both.
+  const needed =
+    (callback & CallbackBit.zfini) !== 0 ? callback | CallbackBit.releaseItems : callback;
+  if ((words[zone + ZoneRecord.fields.callbacks.at]! & needed) === 0) return true;
   return uma.opened[words[zone + ZoneRecord.fields.id.at]!] !== undefined;
 }
 

@@ -6,6 +6,7 @@
 
 import { type Arena, Root } from '@umbuf/memory';
 import { readZoneName } from '../create.ts';
+import { InternalFlag } from '../flags.ts';
 import { KegRecord, UmaRoot, ZoneRecord } from '../layout.ts';
 import { ZoneState, zoneState } from '../zone-life.ts';
 
@@ -46,7 +47,8 @@ export function zoneName(view: UmaView, zone: number): string {
 
 /** Word index of the zone's keg; 0 for a cache zone. */
 export function zoneKeg(view: UmaView, zone: number): number {
-  return view.words[zone + ZoneRecord.fields.keg.at]!;
+  const cache = (view.words[zone + ZoneRecord.fields.flags.at]! & InternalFlag.CACHE) !== 0;
+  return cache ? 0 : view.words[zone + ZoneRecord.fields.keg.at]!;
 }
 
 /** Whether the zone is the first of its keg. */
