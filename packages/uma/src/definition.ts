@@ -113,11 +113,10 @@ export function defineZone(definition: ZoneDefinition): ZoneDefinition {
   if (((definition.flags ?? 0) & ZoneFlag.ZINIT) !== 0 && definition.init !== undefined) {
     fail('ZINIT is the init of the keg: not with init');
   }
-  const { importItems, releaseItems } = definition;
-  if ((importItems === undefined) !== (releaseItems === undefined)) {
+  if ((definition.importItems === undefined) !== (definition.releaseItems === undefined)) {
     fail('importItems and releaseItems come together');
   }
-  if (importItems !== undefined) {
+  if (definition.importItems !== undefined) {
     if (primary !== undefined) fail('a cache zone has no primary');
     if (definition.init !== undefined || definition.fini !== undefined) {
       fail('init and fini belong to a keg; a cache zone has zinit and zfini');

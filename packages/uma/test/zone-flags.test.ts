@@ -187,8 +187,8 @@ test('MALLOC: slabs are found by the page table, and pages come as they are', ()
     for (const item of items) uma.words.fill(7, item >> 2, (item >> 2) + 128);
     for (const item of items) before.free(item);
     before.destroy();
-    const zone = uma.open(defineZone({ name: 'z', size: 512, flags }));
-    const sevens = allocAll(zone, 40).filter((item) => contents(zone, item).includes(7)).length;
+    const zone = uma.open(defineZone({ name: 'z', size: 128, flags }));
+    const sevens = allocAll(zone, 80).filter((item) => contents(zone, item).includes(7)).length;
     const lookup = kegField(zone, 'flags') & InternalFlag.VTOSLAB;
     expect(lookup !== 0).toBe((flags & ZoneFlag.MALLOC) !== 0);
     expectClean(uma);
