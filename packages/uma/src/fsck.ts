@@ -20,6 +20,7 @@ import {
 import { isSampled, TRASH_WORD } from './debug.ts';
 import { InternalFlag } from './flags.ts';
 import { isCacheKeg } from './cache-zone.ts';
+import { checkImports, countForeign } from './fsck-cache.ts';
 import { type Census, checkPageTotal, checkParts, countPart } from './fsck-census.ts';
 import { isLive } from './item-table.ts';
 import { kegDomain } from './keg.ts';
@@ -110,18 +111,6 @@ export function fsck(uma: Uma): FsckReport {
   checkParts(uma, live, census);
   census.violations.push(...smrViolations(uma));
   return { violations: census.violations, live };
-}
-
-/** What a cache zone has imported and not released is cached, or out. */
-function checkImports(uma: Uma, keg: number, items: number, census: Census): void {
-  const imported = Number(Atomics.load(uma.longs, (keg + K.inits.at) >> 1));
-  const released = Number(Atomics.load(uma.longs, (keg + K.finis.at) >> 1));
-  if (imported - released !== items) {
-    const name = uma.zoneName(uma.words[keg + K.zone.at]!);
-    census.violations.push(
-      `1: cache zone ${name}: ${imported} items imported, ${released} released, ${items} cached or out`,
-    );
-  }
 }
 
 /** A destroyed zone holds nothing; its keg's slabs are gone or lost. */
@@ -289,30 +278,6 @@ function countBucket(
     }
     census.cached.set(item, where);
     if (trash) checkTrash(uma, keg, item, where, census);
-  }
-}
-
-/** Items of a cache zone may be anything but 0; each is in one place of the zone. */
-function countForeign(
-  uma: Uma,
-  zone: number,
-  bucket: number,
-  count: number,
-  where: string,
-  census: Census,
-): void {
-  const { words } = uma;
-  const own = (words[zone + ZoneRecord.fields.id.at]! + 1) * 2 ** 32;
-  for (let index = 0; index < count; index++) {
-    const item = words[bucket + BucketHeader.words + index]!;
-    const key = own + (item >>> 0);
-    const elsewhere = census.cached.get(key);
-    if (item === 0) census.violations.push(`3: ${where}: item 0`);
-    if (elsewhere !== undefined) {
-      census.violations.push(`3: item ${item} in ${where} and in ${elsewhere}`);
-    }
-    census.cached.set(key, where);
-    census.placed.add(key);
   }
 }
 
