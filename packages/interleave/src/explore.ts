@@ -59,7 +59,10 @@ export function explore(
     if (where !== null) notes.push(`the stored schedule ${known.schedule} diverges: ${where}`);
   }
 
-  const found = search(machine, settings, judge);
+  // Of a shard nothing in particular is expected.
+  const wanting = (): boolean =>
+    settings.shard[1] === 1 && Object.values(tally.reachable).includes(0);
+  const found = search(machine, settings, judge, wanting);
   if (!machine.touched && found.failure === null) {
     throw new Error(
       `interleave: '${name}' made no step: no shared access was seen. Is the code transformed ` +

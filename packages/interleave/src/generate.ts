@@ -1,5 +1,5 @@
 /** `check.ops`: scenarios generated from operations, as Lincheck does. */
-import type { CheckOptions } from './options.ts';
+import { type CheckOptions, PATIENCE } from './options.ts';
 import { explore } from './explore.ts';
 import { mergeReports } from './report/merge.ts';
 import type { CheckFailure, CheckReport } from './report/report.ts';
@@ -71,12 +71,15 @@ export function ops(name: string, spec: Operations, options: OperationsOptions =
   const idle = namesOf.findIndex((list) => list.length === 0);
   if (idle >= 0) throw new TypeError(`interleave: '${name}' has no operations for CPU ${idle}`);
   const replay = options.replay === undefined ? null : parseReplay(options.replay);
-  const wanted = replay === null ? null : generatedOf(name, replay, iterations);
+  const wanted = replay === null ? null : generatedOf(name, replay, iterations * PATIENCE);
   const seed = wanted?.seed ?? options.seed ?? 1;
   const random = new Random(seed);
   const budgetMs = (options.budgetMs ?? 2000) / iterations;
   const reports: CheckReport[] = [];
-  for (let i = 0; i < iterations; i++) {
+  const most = iterations * Math.max(1, options.patience ?? PATIENCE);
+  // Some scenarios more while an outcome has been reached in none.
+  const least = wanted === null ? iterations : wanted.iteration + 1;
+  for (let i = 0; i < least || (i < most && isWanting(reports, options)); i++) {
     const cpus: Record<string, [string, ...unknown[]][]> = {};
     for (let t = 0; t < threads; t++) {
       cpus[`cpu${t}`] = Array.from({ length: opsPerThread }, () => {
@@ -98,6 +101,7 @@ export function ops(name: string, spec: Operations, options: OperationsOptions =
         minimise: true,
         ...options,
         budgetMs,
+        patience: 1,
         // A fresh sample for each scenario.
         seed: seed + i,
         ...(replay === null ? {} : { replay: formatReplay({ ...replay, generated: null }) }),
@@ -113,6 +117,13 @@ export function ops(name: string, spec: Operations, options: OperationsOptions =
     }
   }
   return mergeReports(reports, true);
+}
+
+/** Whether an outcome was reached in no scenario so far. */
+function isWanting(reports: readonly CheckReport[], options: CheckOptions): boolean {
+  if (options.replay !== undefined || (options.shard?.[1] ?? 1) !== 1) return false;
+  const names = new Set(reports.flatMap((report) => Object.keys(report.reachable)));
+  return [...names].some((n) => reports.every((report) => (report.reachable[n] ?? 0) === 0));
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };

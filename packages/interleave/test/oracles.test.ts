@@ -118,6 +118,33 @@ describe('reachable', () => {
     expect(kind(report)).toBe('unreachable');
     expect(report.failure?.message).toContain('the value was seen');
   });
+
+  test('a search goes on past its budget while an outcome is missing, as long as it has patience', () => {
+    let runs = 0;
+    const late = (patience: number): CheckReport => {
+      runs = 0;
+      return check(
+        'late',
+        {
+          setup: () => ({ m: words(1) }),
+          cpus: {
+            *a({ m }): Steps {
+              yield op.store('a', m, 0, 1);
+            },
+            *b({ m }): Steps {
+              yield op.store('b', m, 0, 2);
+            },
+          },
+          reachable: { 'run 20,000': () => ++runs >= 20_000 },
+        },
+        { budgetMs: 1, preemptions: -1, reduction: false, patience },
+      );
+    };
+    expect(kind(late(1))).toBe('unreachable');
+    const patient = late(60_000);
+    expect(kind(patient)).toBe('ok');
+    expect(patient.runs).toBeLessThan(21_000);
+  });
 });
 
 describe('outcomes', () => {

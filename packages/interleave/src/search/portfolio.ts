@@ -15,6 +15,8 @@ import { type Strategy } from './strategy.ts';
 export interface SearchOptions {
   /** Milliseconds for everything. */
   readonly budgetMs: number;
+  /** Times the budget while `wanting`. */
+  readonly patience: number;
   /** Largest preemption bound; -1: none. */
   readonly preemptions: number;
   readonly reduction: boolean;
@@ -56,8 +58,16 @@ export interface SearchResult {
 /** Judges a run that ended well so far: linearizability, outcomes, leaks, reachability. */
 export type Judge = (machine: Machine) => Outcome | null;
 
-/** Searches until failure, completeness or the end of the budget. */
-export function search(machine: Machine, options: SearchOptions, judge: Judge): SearchResult {
+/**
+ * Searches until failure, completeness or the end of the budget; while `wanting` says that something is
+ * still to be seen, at random for some times the budget.
+ */
+export function search(
+  machine: Machine,
+  options: SearchOptions,
+  judge: Judge,
+  wanting: () => boolean = () => false,
+): SearchResult {
   const result = {
     phases: [] as Phase[],
     failure: null as SearchResult['failure'],
@@ -167,7 +177,8 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
     walks.push(new PriorityWalk(seed + depth, depth), new RandomWalk(seed + 16 + depth));
   }
   const entries = new Map<string, Phase>();
-  while (performance.now() - begin < budgetMs && result.runs < options.maxRuns) {
+  const end = (): number => (wanting() ? budgetMs * options.patience : budgetMs);
+  while (performance.now() - begin < end() && result.runs < options.maxRuns) {
     for (const walk of walks) {
       let entry = entries.get(walk.name);
       if (entry === undefined) {
@@ -175,9 +186,9 @@ export function search(machine: Machine, options: SearchOptions, judge: Judge): 
         entries.set(walk.name, entry);
         result.phases.push(entry);
       }
-      if (phase(() => new Batch(walk, 64), budgetMs, entry)) return result;
+      if (phase(() => new Batch(walk, 64), end(), entry)) return result;
       entry.complete = false;
-      if (performance.now() - begin >= budgetMs) break;
+      if (performance.now() - begin >= end()) break;
     }
   }
   return result;
