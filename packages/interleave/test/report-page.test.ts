@@ -57,9 +57,9 @@ describe('the page', () => {
     const rows = [...page.matchAll(/<tr><td class="step">(\d+)<\/td>(.*)<\/tr>/g)];
     expect(rows.map(([, , cells]) => cells!.replace(/<[^>]*>/g, '|').replace(/\|+/g, '|'))).toEqual(
       [
-        '|store head 0 -&#62; 20 |source.js:2|',
-        '|fill &#60;tail&#62; 0 -&#62; 3, 1 more |source.js:3|',
-        '|add head 20 -&#62; 21 |source.js:6|',
+        '|store head 0 → 20 |source.js:2|',
+        '|fill &#60;tail&#62; 0 → 3, 1 more |source.js:3|',
+        '|add head 20 → 21 |source.js:6|',
       ],
     );
     expect(rows[2]![2]).toMatch(/^<td><\/td><td data-cpu="b">/);
@@ -112,13 +112,13 @@ describe('its script', () => {
       current: 0,
       where: '/test/source.js:2 in a',
       source: "2    Atomics.store(m, 0, '</script><img src=x>'.length);",
-      words: ['head: 0 -> 20'],
+      words: ['head: 0 → 20'],
     });
     document.key('ArrowDown');
-    expect(document.shown().words).toEqual(['head: 20', '<tail>: 0 -> 3', '[8]: 0 -> 3']);
+    expect(document.shown().words).toEqual(['head: 20', '<tail>: 0 → 3', '[8]: 0 → 3']);
     document.key('End');
     expect(document.shown()).toMatchObject({ position: '3 of 3', current: 2 });
-    expect(document.shown().words[0]).toBe('head: 20 -> 21');
+    expect(document.shown().words[0]).toBe('head: 20 → 21');
     document.key('ArrowRight');
     expect(document.shown().position).toBe('3 of 3');
     document.key('ArrowLeft');

@@ -61,7 +61,9 @@ function row(event: FoldedEvent, used: readonly number[], cpus: readonly string[
   const note = roundNote(event);
   const again = event.round === 1 ? ` x${repeats}` : '';
   const place = `<span class="place">${escape(where.replace(/^.*\//, ''))}</span>`;
-  const content = `${escape(action(event) + again)} ${place}${note === '' ? '' : `<br>${note}`}`;
+  // `->` would break into two.
+  const did = (action(event) + again).replaceAll(' -> ', ' \u2192 ');
+  const content = `${escape(did)} ${place}${note === '' ? '' : `<br>${note}`}`;
   const cells = used.map((c) =>
     c === cpu ? `<td data-cpu="${escape(cpus[c] as string)}">${content}</td>` : '<td></td>',
   );

@@ -30,7 +30,7 @@ function showWords() {
   }
   element('words').replaceChildren(...[...words].map(([word, { now, old, isNew }]) => {
     const row = document.createElement('tr');
-    row.append(make('td', word), make('td', isNew ? old + ' -> ' + now : now, isNew ? 'changed' : ''));
+    row.append(make('td', word), make('td', isNew ? old + ' \\u2192 ' + now : now, isNew ? 'changed' : ''));
     return row;
   }));
 }

@@ -63,6 +63,7 @@ th, td { padding: 0.1rem 0.5rem; text-align: left; vertical-align: top; border-l
   .panes > * { width: 100%; }
   .side { position: sticky; top: 3.2rem; max-height: 45vh; z-index: 1; padding-bottom: 0.5rem;
     background: var(--behind); border-bottom: 2px solid var(--line); }
+  .events tr { scroll-margin-top: calc(45vh + 6rem); }
   .lanes thead { display: none; }
   .lanes tr { display: grid; grid-template-columns: 2.6rem minmax(0, 1fr); }
   .lanes td { border-left: 0; } .lanes td:empty { display: none; } .lanes .step { width: auto; }
