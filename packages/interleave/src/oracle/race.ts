@@ -10,7 +10,7 @@
  *
  * Up to the first race the verdict is exact; the run ends there.
  */
-import { type Location, Shadow, SHARED, UNTOUCHED } from './shadow.ts';
+import { type Lane, type Location, Shadow, SHARED, UNTOUCHED } from './shadow.ts';
 import { VectorClocks } from './vector-clocks.ts';
 import { WORD_HINT, WORD_STATISTIC } from './words.ts';
 
@@ -63,6 +63,10 @@ export class RaceDetector {
   access(cpu: number, address: number, size: number, mode: number, site: number): void {
     const end = address + size;
     const location = this.#shadow.at(address);
+    // First of all: what it reads from happens before it, and all that happened before that.
+    if (location !== null && (mode === ATOMIC_READ || mode === ATOMIC_UPDATE)) {
+      this.#synchronize(location, cpu, address, end);
+    }
     if (location === null || location.start !== address || location.end !== end) {
       this.#range(cpu, address, end, mode, site);
     } else if (mode <= PLAIN_WRITE && location.owner === cpu) {
@@ -75,6 +79,13 @@ export class RaceDetector {
       this.#touch(location, cpu, address, end, mode, site);
     }
     if (mode >= ATOMIC_WRITE) this.clocks.tick(cpu);
+  }
+
+  /** With the SeqCst write of the very range, when all bytes come from that one. */
+  #synchronize(location: Location, cpu: number, start: number, end: number): void {
+    if (location.releaseEnd !== end || location.releaseStart !== start) return;
+    if (location.end !== end && !this.#whole(start, end, location.releaseId)) return;
+    this.clocks.join(cpu, location.release);
   }
 
   /** An access that is not of just one location. */
@@ -112,44 +123,30 @@ export class RaceDetector {
         location.atomicStart = start;
         location.atomicEnd = end;
       } else if (location.atomicStart !== start || location.atomicEnd !== end) {
-        // Another width: earlier SeqCst accesses count as plain ones from now on.
-        if (location.owner !== cpu) {
-          this.#check(location, cpu, 3, mode, site, true);
-          if (mode >= ATOMIC_WRITE) this.#check(location, cpu, 2, mode, site, true);
-        }
-        this.#demote(location);
-        location.atomicStart = start;
-        location.atomicEnd = end;
+        location.turnTo(start, end);
       }
     }
     if (location.owner !== cpu) {
       if (location.owner === UNTOUCHED) location.owner = cpu;
       else {
         location.owner = SHARED;
+        if (location.lanes !== null) this.#checkLanes(location, cpu, mode, site);
         // Everybody races with an unordered plain write.
-        this.#check(location, cpu, 1, mode, site, false);
+        this.#check(location, cpu, 1, mode, site);
         // A hint is read plainly while others write it with Atomics: by declaration.
         const hint = word === WORD_HINT;
         if (mode === PLAIN_READ) {
-          if (!hint) this.#check(location, cpu, 3, mode, site, false);
+          if (!hint) this.#check(location, cpu, 3, mode, site);
         } else if (mode === PLAIN_WRITE) {
-          this.#check(location, cpu, 0, mode, site, false);
-          this.#check(location, cpu, 2, mode, site, false);
-          this.#check(location, cpu, 3, mode, site, false);
+          this.#check(location, cpu, 0, mode, site);
+          this.#check(location, cpu, 2, mode, site);
+          this.#check(location, cpu, 3, mode, site);
         } else if (mode >= ATOMIC_WRITE && !hint) {
-          this.#check(location, cpu, 0, mode, site, false);
+          this.#check(location, cpu, 0, mode, site);
         }
       }
     }
     if (mode === ATOMIC_READ || mode === ATOMIC_UPDATE) {
-      // Synchronizes with the write it reads, when all its bytes come from that one.
-      if (
-        location.releaseEnd === end &&
-        location.releaseStart === start &&
-        (location.end === end || this.#whole(start, end, location.releaseId))
-      ) {
-        this.clocks.join(cpu, location.release);
-      }
       clocks[2 * n + cpu] = now;
       sites[2 * n + cpu] = site;
     } else if (mode <= PLAIN_WRITE) {
@@ -179,39 +176,42 @@ export class RaceDetector {
     return true;
   }
 
-  #demote(location: Location): void {
-    const n = this.#n;
-    const { clocks, sites } = location;
-    for (let c = 0; c < n; c++) {
-      for (let k = 0; k < 2; k++) {
-        const atomic = (k + 2) * n + c;
-        const plain = k * n + c;
-        if ((clocks[atomic] as number) > (clocks[plain] as number)) {
-          clocks[plain] = clocks[atomic] as number;
-          sites[plain] = sites[atomic] as number;
-        }
-        clocks[atomic] = 0;
+  /** SeqCst accesses of another range count as plain ones. */
+  #checkLanes(location: Location, cpu: number, mode: number, site: number): void {
+    const mixed = mode >= ATOMIC_READ;
+    if (!mixed && location.word === WORD_HINT && mode === PLAIN_READ) return;
+    for (const { clocks, sites } of location.lanes as Lane[]) {
+      this.#compare(location, clocks, sites, 1, ATOMIC_WRITE, cpu, mode, site, mixed);
+      if (mode === PLAIN_WRITE || mode >= ATOMIC_WRITE) {
+        this.#compare(location, clocks, sites, 0, ATOMIC_READ, cpu, mode, site, mixed);
       }
     }
   }
 
-  #check(
+  #check(location: Location, cpu: number, kind: number, mode: number, site: number): void {
+    this.#compare(location, location.clocks, location.sites, kind, kind, cpu, mode, site, false);
+  }
+
+  /** Is an access of class `kind`, in row `row` of `clocks`, unordered with this one? */
+  #compare(
     location: Location,
-    cpu: number,
+    clocks: Int32Array,
+    sites: Int32Array,
+    row: number,
     kind: number,
+    cpu: number,
     mode: number,
     site: number,
     mixed: boolean,
   ): void {
     const n = this.#n;
-    const { clocks } = location;
     for (let c = 0; c < n; c++) {
-      const at = clocks[kind * n + c] as number;
+      const at = clocks[row * n + c] as number;
       if (at > (this.#times[cpu * n + c] as number) && this.race === null) {
         this.race = {
           address: location.start,
           size: location.end - location.start,
-          earlier: { cpu: c, site: location.sites[kind * n + c] as number, mode: kind },
+          earlier: { cpu: c, site: sites[row * n + c] as number, mode: kind },
           later: { cpu, site, mode },
           mixed,
         };

@@ -13,6 +13,28 @@ export const SHARED = -1;
 /** None has, yet. */
 export const UNTOUCHED = -2;
 
+/** SeqCst accesses of one range that reaches into a location: reads in class 0, writes in class 1. */
+export class Lane {
+  start: number;
+  end: number;
+  readonly clocks: Int32Array;
+  readonly sites: Int32Array;
+
+  constructor(n: number, start: number, end: number) {
+    this.start = start;
+    this.end = end;
+    this.clocks = new Int32Array(2 * n);
+    this.sites = new Int32Array(2 * n);
+  }
+
+  clone(): Lane {
+    const lane = new Lane(this.clocks.length / 2, this.start, this.end);
+    lane.clocks.set(this.clocks);
+    lane.sites.set(this.sites);
+    return lane;
+  }
+}
+
 /** What is known of a range. */
 export class Location {
   start: number = 0;
@@ -21,9 +43,11 @@ export class Location {
   owner: number = SHARED;
   /** Kind of the declared word here. */
   word: number = 0;
-  /** Range of the SeqCst accesses recorded here; end 0: none. */
+  /** Range of the SeqCst accesses recorded in `clocks`; end 0: none. */
   atomicStart: number = 0;
   atomicEnd: number = 0;
+  /** SeqCst accesses of other ranges, which nearly no program has. */
+  lanes: Lane[] | null = null;
   /** Range of the write whose release clock is kept; end 0: none. */
   releaseStart: number = 0;
   releaseEnd: number = 0;
@@ -45,10 +69,34 @@ export class Location {
     this.owner = UNTOUCHED;
     this.word = word;
     this.atomicEnd = 0;
+    this.lanes = null;
     this.releaseEnd = 0;
     const { clocks } = this;
     // A loop: shorter than a call of fill at this length.
     for (let i = 0; i < clocks.length; i++) clocks[i] = 0;
+  }
+
+  /** Makes `clocks` those of the SeqCst accesses of [start, end), and keeps the others in `lanes`. */
+  turnTo(start: number, end: number): void {
+    const { clocks, sites } = this;
+    const half = clocks.length / 2;
+    const lanes = (this.lanes ??= []);
+    let lane = lanes.find((one) => one.start === start && one.end === end);
+    if (lane === undefined) {
+      lane = new Lane(half / 2, start, end);
+      lanes.push(lane);
+    }
+    lane.start = this.atomicStart;
+    lane.end = this.atomicEnd;
+    this.atomicStart = start;
+    this.atomicEnd = end;
+    for (let i = 0; i < half; i++) {
+      const [clock, site] = [clocks[half + i] as number, sites[half + i] as number];
+      clocks[half + i] = lane.clocks[i] as number;
+      sites[half + i] = lane.sites[i] as number;
+      lane.clocks[i] = clock;
+      lane.sites[i] = site;
+    }
   }
 
   copyFrom(other: Location): void {
@@ -56,6 +104,7 @@ export class Location {
     this.word = other.word;
     this.atomicStart = other.atomicStart;
     this.atomicEnd = other.atomicEnd;
+    this.lanes = other.lanes === null ? null : other.lanes.map((lane) => lane.clone());
     this.releaseStart = other.releaseStart;
     this.releaseEnd = other.releaseEnd;
     this.releaseId = other.releaseId;

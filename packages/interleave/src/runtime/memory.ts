@@ -135,9 +135,8 @@ export class AddressSpace {
 
   #info(view: any): ViewInfo {
     if (view === this.#lastView) return this.#lastInfo;
-    let info: ViewInfo | undefined;
-    if (view === this.#olderView) info = this.#olderInfo;
-    else info = this.#views.get(view);
+    if (view === this.#olderView) return this.#olderInfo;
+    let info = this.#views.get(view);
     if (info === undefined) {
       info = NOT_SHARED;
       if (ArrayBuffer.isView(view) && (view.buffer as unknown) instanceof SharedArrayBuffer) {

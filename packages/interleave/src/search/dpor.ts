@@ -155,8 +155,8 @@ export class PartialOrderSearch implements Strategy {
     frame.wrote = machine.stepWrote;
     const clock = this.#clock;
     const before = this.#lastStep[p] as number;
-    if (before === 0) clock.fill(0);
-    else clock.set((this.#frames[before - 1] as Frame).clock);
+    if (before === 0) for (let c = 0; c < n; c++) clock[c] = 0;
+    else copy(clock, (this.#frames[before - 1] as Frame).clock, n);
     const waker = this.#wokenBy[p] as number;
     if (waker > 0) {
       join(clock, (this.#frames[waker - 1] as Frame).clock, n);
@@ -174,7 +174,7 @@ export class PartialOrderSearch implements Strategy {
       }
     }
     clock[p] = d + 1;
-    frame.clock.set(clock);
+    copy(frame.clock, clock, n);
     this.#lastStep[p] = d + 1;
     for (let m = machine.stepWoke; m !== 0; m &= m - 1) this.#wokenBy[lowest(m)] = d + 1;
   }
@@ -209,6 +209,11 @@ export class PartialOrderSearch implements Strategy {
     }
     return false;
   }
+}
+
+/** A loop: clocks are short, and a call of `set` is long. */
+function copy(into: Int32Array, from: Int32Array, n: number): void {
+  for (let c = 0; c < n; c++) into[c] = from[c] as number;
 }
 
 function join(into: Int32Array, from: Int32Array, n: number): void {
