@@ -43,6 +43,7 @@ describe('over a file of umbuf stress --snapshot', () => {
 
   beforeAll(async () => {
     const args = ['stress', '--json', '--ops', '3000', '--seed', '5', '--snapshot', file];
+    args.push('--divisor', '8');
     const { code, stdout, stderr } = await umbuf(args);
     expect(code, stderr).toBe(0);
     expect(stderr).toContain(`the arena is in ${file}`);
@@ -103,6 +104,8 @@ describe('over a file of umbuf stress --snapshot', () => {
     expect(described).toMatch(/^vm\.uma\.churn_16\.stats\.fails: Number of allocation failures$/m);
     expect(described.trimEnd().split('\n')).toHaveLength(5);
     expect(bare).toBe('16\nchurn 16\n');
+    expect(all).toContain('\nvm.debug.divisor: 8\n');
+    expect(all).toMatch(/^vm\.debug\.skipped: [1-9]\d*$/m);
     expect(all).toContain(`\n${name}.size: 16\n`);
     // Nobody runs in a file: what the CPUs left in their caches is stranded.
     expect(all).toMatch(/^vm\.uma\.churn_16\.stranded\.\d: [1-9]\d*$/m);

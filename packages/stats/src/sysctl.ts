@@ -57,25 +57,36 @@ const PATH = /^[^.\s]+(\.[^.\s]+)*$/;
 
 interface Source {
   readonly prefix: string;
+  /** Whether it is one value, with nothing below it. */
+  readonly value: boolean;
   readonly nodes: () => Iterable<SysctlNode>;
 }
 
 export class SysctlTree {
   readonly #sources: Source[] = [];
 
-  /** Adds a node (`SYSCTL_ADD_*`). Throws `ArgumentError` when its path is bad, or taken. */
+  /**
+   * Adds a node (`SYSCTL_ADD_*`). Throws `ArgumentError` when its path is bad, taken, or below that
+   * of a value.
+   */
   add(node: SysctlNode): void {
     if (!PATH.test(node.path)) throw new ArgumentError(`sysctl: bad path '${node.path}'`);
     if (this.#nodes(node.path).length > 0) {
       throw new ArgumentError(`sysctl: ${node.path} exists already`);
     }
-    this.#sources.push({ prefix: node.path, nodes: () => [node] });
+    const above = this.#sources.find(
+      ({ value, prefix }) => value && isAtOrBelow(node.path, prefix),
+    );
+    if (above !== undefined) {
+      throw new ArgumentError(`sysctl: ${node.path} is below ${above.prefix}, which is a value`);
+    }
+    this.#sources.push({ prefix: node.path, value: true, nodes: () => [node] });
   }
 
   /** Adds what `nodes` names, at each look anew; all of it lies below `prefix`. */
   provide(prefix: string, nodes: () => Iterable<SysctlNode>): void {
     if (!PATH.test(prefix)) throw new ArgumentError(`sysctl: bad path '${prefix}'`);
-    this.#sources.push({ prefix, nodes });
+    this.#sources.push({ prefix, value: false, nodes });
   }
 
   /** The node at exactly this path. Throws ENOENT, or EISDIR for a path with nodes below it. */

@@ -86,7 +86,7 @@ describe('the tree', () => {
   test('refuses a bad path and one that is taken', () => {
     const tree = new SysctlTree();
     tree.add(node('vm.a'));
-    for (const path of ['', '.vm', 'vm.', 'vm..a', 'vm.a b', 'vm.a']) {
+    for (const path of ['', '.vm', 'vm.', 'vm..a', 'vm.a b', 'vm.a', 'vm', 'vm.a.b']) {
       expect(() => tree.add(node(path)), path).toThrow(ArgumentError);
     }
     expect(() => tree.provide('a..b', () => [])).toThrow(ArgumentError);

@@ -25,6 +25,7 @@ const help = `umbuf stress [options]
   --ops N               operations per CPU, instead of --seconds
   --seed N              printed when absent; the same seed repeats each CPU's operations
   --level LEVEL         none, checks or invariants (invariants)
+  --divisor N           at level invariants, fill and verify every Nth item only (1: all)
   --snapshot FILE       the whole arena into FILE at the end, before it is drained, for
                         umbuf vmstat and umbuf sysctl
   --json                one JSON object on stdout; progress on stderr
@@ -40,6 +41,7 @@ const options = {
   ops: { type: 'string' },
   seed: { type: 'string' },
   level: { type: 'string' },
+  divisor: { type: 'string' },
   snapshot: { type: 'string' },
   json: { type: 'boolean' },
   'self-check': { type: 'boolean' },
@@ -75,6 +77,7 @@ function stressOptions(parsed: Parsed): StressOptions {
     ...(operations === 0 ? {} : { operations }),
     seed: integer(parsed, 'seed', (Math.random() * 2 ** 31) | 0, 0, 2 ** 31 - 1),
     level: choice(parsed, 'level', 'invariants', ['none', 'checks', 'invariants']),
+    divisor: integer(parsed, 'divisor', 1, 0, 2 ** 31 - 1),
     ...snapshotOption(parsed.values['snapshot']),
   };
 }

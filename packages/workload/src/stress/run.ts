@@ -39,6 +39,7 @@ export async function runStress(options: StressOptions): Promise<StressReport> {
     scenarios: [options.scenario],
     cpus: options.cpus,
     level: options.level,
+    divisor: options.divisor ?? 1,
   });
   const outcome = await session.run(options);
   return reportOf(options, outcome, session);

@@ -19,6 +19,8 @@ export interface SessionOptions {
   readonly scenarios: readonly string[];
   readonly cpus: number;
   readonly level: 'none' | 'checks' | 'invariants';
+  /** `vm.debug.divisor` of the arena; 1 when absent. */
+  readonly divisor?: number;
 }
 
 export interface RunOptions {
@@ -87,7 +89,7 @@ export class StressSession {
       cpus,
       tasks: TASKS,
       onAttach: (cpu) => {
-        const uma = Uma.attach(cpu);
+        const uma = Uma.attach(cpu, { divisor: options.divisor ?? 1 });
         for (const scenario of all) {
           scenario.attach?.(uma);
           for (const definition of scenario.zones) uma.open(definition);
