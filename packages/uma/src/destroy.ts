@@ -3,8 +3,8 @@
  *
  * 1. The zone is dying: every allocation and free throws `ZoneDestroyedError`, its name is free for a
  *    new zone, sleepers for its limit are woken, no new slab is inserted.
- * 2. Every CPU's cache is drained, whatever that CPU does; reclaims under way are waited for. Both with a
- *    bound: who did not answer is named, and a second call goes on from there.
+ * 2. Every CPU's cache is drained, whatever that CPU does; reclaims under way are waited for, and the
+ *    readers of an SMR zone. All with a bound: who did not answer is named, and a second call goes on from there.
  * 3. Queues and free slabs go, with their callbacks. What is still out is reported, and lost with its
  *    pages: a user who keeps such an item may write to it, so nobody else gets that memory.
  * 4. The zone is dead. Its record serves again when nobody can be inside (zone-life.ts).
@@ -24,6 +24,7 @@ import {
   lockRegistry,
   mapPages,
   postRequest,
+  requireNoSection,
   reserveSlot,
   setLimitMax,
   settleHand,
@@ -42,6 +43,7 @@ import { kegDomain } from './keg.ts';
 import { ItemEntry, KegDomain, KegRecord, SlabHeader, UmaRoot, ZoneRecord } from './layout.ts';
 import { zoneLimit } from './limit/reserve.ts';
 import { drainSlabs } from './slab.ts';
+import { smrAdvanceNow, smrWait } from './smr/poll.ts';
 import type { Uma } from './uma.ts';
 import { fetchForReclaim } from './zone-domain.ts';
 import {
@@ -75,7 +77,7 @@ export interface LeakedItem {
 }
 
 export interface DestroyReport {
-  /** False: the CPUs in `unanswered` (or a reclaim) held it up; the zone is dying, call again. */
+  /** False: the CPUs in `unanswered` (or a reclaim, or a reader) held it up; the zone is dying, call again. */
   readonly complete: boolean;
   readonly unanswered: readonly number[];
   /** Items still out, the oldest slab's first; of a secondary zone only their number is known. */
@@ -92,6 +94,7 @@ export interface DestroyReport {
 export function destroyZone(uma: Uma, zone: number, answerMs: number = ANSWER_MS): DestroyReport {
   const { cpu, words } = uma;
   if (words[cpu.entered] === 0) enterCpu(cpu);
+  requireNoSection(cpu, 'destroy');
   if (!cpu.mayBlock) settleHand(cpu);
   if (words[cpu.handTop] !== 0) {
     throw new ZoneBusyError(`zone ${uma.zoneName(zone)}: destroy inside another operation`);
@@ -161,6 +164,7 @@ function finish(uma: Uma, zone: number, answerMs: number): DestroyReport {
     return { complete: false, unanswered: [...unanswered], ...nothing };
   }
   flushOwn(uma, zone);
+  if (!readersPass(uma, zone, answerMs)) return { complete: false, unanswered: [], ...nothing };
   emptyQueues(uma, zone);
   const keg = words(uma, zone + Z.keg.at);
   const owner = !isCacheKeg(uma, keg) && words(uma, keg + K.zone.at) === zone;
@@ -197,6 +201,15 @@ function reclaimsEnd(uma: Uma, zone: number, answerMs: number): boolean {
     Atomics.wait(uma.words, count, seen, 1);
     enterCpu(cpu);
   }
+}
+
+/**
+ * Of an SMR zone: the sections that are open now end, so that all on its queues can be taken; false
+ * after `answerMs`.
+ */
+function readersPass(uma: Uma, zone: number, answerMs: number): boolean {
+  const smr = words(uma, zone + Z.smr.at);
+  return smr === 0 || smrWait(uma.cpu, smr, smrAdvanceNow(uma.cpu, smr), answerMs);
 }
 
 /** Everything on the queues, and the partial buckets, down to the keg. */

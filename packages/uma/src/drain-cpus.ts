@@ -23,6 +23,7 @@ import { queueVisible } from './smr/zone-free.ts';
 import { isPressed, relieve } from './limit/pressure.ts';
 import { type Uma, umaOf } from './uma.ts';
 import { moveCache } from './zone-domain.ts';
+import { ZoneState, zoneState } from './zone-life.ts';
 import { pinZone, unpinZone } from './zone-life.ts';
 
 /**
@@ -83,7 +84,7 @@ export function claimCache(uma: Uma, zone: number, target: number, seen: number)
 
 /**
  * `moveCache` with three slots of our own, then the empty buckets back to their zones, those of
- * an SMR zone tagged onto the queue (with `everything`, or while somebody waits for them), and the
+ * an SMR zone tagged onto the queue (with `everything`, while somebody waits for them, or in a zone that is destroyed), and the
  * cross bucket to where its items are at home.
  */
 export function moveAndFree(
@@ -96,7 +97,7 @@ export function moveAndFree(
   everything?: boolean,
 ): boolean {
   const { words, cpu } = uma;
-  const all = everything ?? isPressed(uma, zone);
+  const all = everything ?? (isPressed(uma, zone) || zoneState(uma, zone) !== ZoneState.live);
   const slots = reserveSlot(cpu);
   reserveSlot(cpu);
   reserveSlot(cpu);

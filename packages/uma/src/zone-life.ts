@@ -138,17 +138,26 @@ export function letGo(uma: Uma): void {
   }
 }
 
-/** What this thread had loaded or queued late, down to the keg; false when a lock is busy. */
+/** What this thread had loaded or queued late, down to the keg; false when something is in the way. */
 function emptied(uma: Uma, zone: number): boolean {
   try {
     flushOwn(uma, zone);
     emptyQueues(uma, zone);
-    return true;
+    // What readers may still see stays on the queue: this thread lets go behind them.
+    return !hasQueued(uma, zone);
   } catch (error) {
     undo(uma, 0);
     if (!(error instanceof LockBusyError)) uma.keepError(error);
     return false;
   }
+}
+
+function hasQueued({ words, arena }: Uma, zone: number): boolean {
+  for (let domain = 0; domain < arena.domains; domain++) {
+    const record = zoneDomain({ arena }, zone, domain);
+    if (Atomics.load(words, record + ZoneDomain.fields.nitems.at) !== 0) return true;
+  }
+  return false;
 }
 
 /** This thread has the zone with number `id` open no longer. */

@@ -582,3 +582,46 @@ describe('which SMR a zone has', () => {
     );
   });
 });
+
+describe('destroy', () => {
+  test('waits for readers, and runs every dtor', () => {
+    let dtors = 0;
+    const { zones, umas } = setUp(2, { dtor: () => void dtors++ });
+    const [zone, other] = zones;
+    for (const item of allocAll(zone!, 30)) zone!.free(item);
+    for (const item of allocAll(other!, 3)) other!.free(item);
+    umas[1]!.smr('z').enter();
+    expect(zone!.destroy({ answerMs: 5 })).toMatchObject({ complete: false, unanswered: [1] });
+    umas[1]!.smr('z').exit();
+    leave(umas[1]!);
+    expect(zone!.destroy()).toMatchObject({ complete: true, items: 0, pages: 0 });
+    expect(dtors).toBe(33);
+    leave(umas[0]!);
+    expectClean(umas[0]!);
+  });
+
+  test('held up by a reader alone it says so, and goes on when called again', () => {
+    const { zones, umas } = setUp(2, { smr: 'shared' });
+    const reader = umas[1]!.smr('shared');
+    for (const item of allocAll(zones[0]!, 30)) zones[0]!.free(item);
+    leave(umas[1]!);
+    // An idle CPU cannot read: as a late publisher would look.
+    Atomics.store(umas[0]!.words, reader.reader, 1);
+    expect(zones[0]!.destroy({ answerMs: 5 })).toMatchObject({ complete: false, unanswered: [] });
+    Atomics.store(umas[0]!.words, reader.reader, 0);
+    expect(zones[0]!.destroy({ answerMs: 5 })).toMatchObject({
+      complete: true,
+      items: 0,
+      pages: 0,
+    });
+    expectClean(umas[0]!);
+  });
+
+  test('inside a section is a SectionError', () => {
+    const { zones } = setUp(1);
+    zones[0]!.getSmr()!.enter();
+    expect(thrownBy(() => zones[0]!.destroy())).toBeInstanceOf(SectionError);
+    zones[0]!.getSmr()!.exit();
+    zones[0]!.free(zones[0]!.alloc(M_NOWAIT));
+  });
+});

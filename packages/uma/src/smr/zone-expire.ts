@@ -40,7 +40,9 @@ export function expireBucket(uma: Uma, slot: number): void {
   words[slot + 3] = 0;
   words[slot] = Hand.expiring;
   // end
-  finish(uma, slot, hasDtor(uma, words[slot + 2]!));
+  const zone = words[slot + 2]!;
+  // Only who finishes a dead one's destroy gets here without the callbacks: counted, as a zone fini is.
+  finish(uma, slot, hasDtor(uma, zone) && mayRun(uma, zone, CallbackBit.dtor));
 }
 
 function hasDtor(uma: Uma, zone: number): boolean {
