@@ -33,6 +33,7 @@ import {
 import { M_LATER, releaseRest, reserveForItem, zoneLimit } from './limit/reserve.ts';
 import { checkRedzone } from './redzone.ts';
 import { zeroItem } from './pcpu.ts';
+import { pushUntouched } from './smr/zone-free.ts';
 import { countFailure, FailureReason } from './statistics/failures.ts';
 import type { Uma } from './uma.ts';
 import { getPages } from './wait.ts';
@@ -42,6 +43,8 @@ import { destroyedError, requireLive } from './zone-life.ts';
 
 const Z = ZoneRecord.fields;
 const C = CacheRecord.fields;
+/** What an SMR zone does when no reader can see the item any more. */
+const SMR_LATER: number = Feature.smr | Feature.dtor | Feature.trash;
 
 /**
  * `alloc` from a bucket that has items, for a zone with ctor, item table or trash, or with M_ZERO:
@@ -171,6 +174,8 @@ export function freeWithFeatures(
   }
   const features = words[cache + C.features.at]!;
   const smr = (features & Feature.smr) !== 0;
+  // Nothing to do now but to be kept for the readers.
+  if (smr && (longer & ~SMR_LATER) === 0 && pushUntouched(uma, cache, item)) return;
   let state: number = (features & Feature.dtor) !== 0 ? ItemState.unfinished : ItemState.whole;
   if (smr) {
     // The end of a free may have to wait for readers, of whom this thread would be one.

@@ -160,7 +160,7 @@ for (const level of levels) {
       const work = (): void => scenario.operation(zones[0], held);
       const { points, error } = deathPoints(victim, work, () => held.length, POINTS);
       expect(error).toBeUndefined();
-      expect(points.length).toBeGreaterThan(2);
+      expect(points.length).toBeGreaterThan(0);
       spread(points, POINTS).forEach((point, index) => {
         restore(victim, point);
         const where = `point ${index}`;

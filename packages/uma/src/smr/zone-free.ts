@@ -9,7 +9,7 @@
  * until it has its tag. The repairs of both end here.
  */
 
-import { HandKind, reserveSlot } from '@umbuf/memory';
+import { HandKind, isInSection, reserveSlot } from '@umbuf/memory';
 import { allocBucket, drainBucket, freeBucket } from '../bucket.ts';
 import { loadFree, storeBucket } from '../cache-slow.ts';
 import { trashFill } from '../debug.ts';
@@ -39,6 +39,23 @@ const COUNT = BucketHeader.fields.count.at;
 const TAG = BucketHeader.fields.seq.at;
 const ITEMS = BucketHeader.words;
 const Z = ZoneRecord.fields;
+
+/**
+ * A free with no checks to make, where the free bucket has room; false when it has not. As in the
+ * fast path the item is the caller's until the straight line, and needs no hand slot.
+ */
+export function pushUntouched(uma: Uma, cache: number, item: number): boolean {
+  const { words, longs, cpu } = uma;
+  if (isInSection(cpu)) return false;
+  const count = words[cache + FREE_COUNT]!;
+  if (count >= words[cache + FREE_ENTRIES]!) return false;
+  // straight
+  words[words[cache + FREE_BUCKET]! + ITEMS + count] = item;
+  words[cache + FREE_COUNT] = count + 1;
+  longs[(cache + C.frees.at) >> 1]! += 1n;
+  // end
+  return true;
+}
 
 /**
  * The `visible` item in hand slot `slot` goes into the free bucket, and the slot is void; where no
