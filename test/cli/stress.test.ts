@@ -20,7 +20,15 @@ async function report(...args: string[]): Promise<StressReport> {
 const SECONDS = process.env['UMBUF_STRESS_SECONDS'] ?? '2';
 
 describe('umbuf stress', () => {
-  for (const scenario of ['churn', 'producer-consumer', 'refcount', 'mstress', 'larson', 'limit']) {
+  for (const scenario of [
+    'churn',
+    'producer-consumer',
+    'refcount',
+    'mstress',
+    'larson',
+    'limit',
+    'zone-limit',
+  ]) {
     it(`holds every invariant in ${scenario} with 4 CPUs`, async () => {
       const result = await report('--scenario', scenario, '--cpus', '4', '--seconds', SECONDS);
       expect(result).toMatchObject({ ok: true, scenario, cpus: 4, live: 0, violations: [] });

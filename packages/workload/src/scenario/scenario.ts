@@ -38,6 +38,8 @@ export interface ScenarioCpu {
   readonly zones: readonly Zone[];
   /** Allocates an item and stamps it with (CPU, sequence); 0 when the zone is exhausted. */
   take(zone: Zone): Address;
+  /** Stamps an item that the scenario allocated in another way than by `take`. */
+  stamp(zone: Zone, item: Address): void;
   /** Verifies that the stamp is still there; reports a violation otherwise. */
   check(zone: Zone, item: number): boolean;
   /** Verifies and frees. */

@@ -7,7 +7,15 @@
 import { register } from 'node:module';
 import type { Scenario } from '../scenario/scenario.ts';
 
-const known = ['churn', 'producer-consumer', 'refcount', 'mstress', 'larson', 'limit'] as const;
+const known = [
+  'churn',
+  'producer-consumer',
+  'refcount',
+  'mstress',
+  'larson',
+  'limit',
+  'zone-limit',
+] as const;
 
 /** Names of the scenarios that ship with Umbuf. */
 export const scenarioNames: readonly string[] = known;
