@@ -151,6 +151,17 @@ test('buckets hold no more than the limit gives them, and queues neither', () =>
   expectClean(zone!.uma);
 });
 
+test('a NOBUCKET zone has none with a limit either', () => {
+  const [zone] = zones(2, { flags: ZoneFlag.NOBUCKET });
+  expect(zone!.setMax(1000)).toBe(1000);
+  expect(zone!.limitStatistics()).toMatchObject({ max: 1000, bucketMax: 1000 });
+  const items = allocAll(zone!, 5);
+  expect(zone!.limitStatistics().items).toBe(5);
+  freeAll(zone!, items);
+  expect(zone!.limitStatistics().items).toBe(0);
+  expect(zone!.statistics()).toMatchObject({ cached: 0, queued: 0 });
+});
+
 test('a zone whose limit gives buckets of nothing caches nothing', () => {
   const [zone] = zones(2);
   zone!.setMax(3);

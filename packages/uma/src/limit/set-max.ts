@@ -69,8 +69,12 @@ function changeLimit(uma: Uma, zone: number, limit: number, max: number): void {
 export function setMaxcache(uma: Uma, zone: number, items: number): void {
   const { words, arena } = uma;
   requireInteger('setMaxcache', items, 0, LIMIT_MAX);
-  const firstTouch = (words[zone + Z.flags.at]! & ZoneFlag.FIRSTTOUCH) !== 0;
-  const { bucketSize, bucketMax } = maxCache(items, arena.cpus, arena.domains, firstTouch);
+  const flags = words[zone + Z.flags.at]!;
+  const firstTouch = (flags & ZoneFlag.FIRSTTOUCH) !== 0;
+  const split = maxCache(items, arena.cpus, arena.domains, firstTouch);
+  // The kernel gives a NOBUCKET zone buckets here, which it was made not to have.
+  const none = (flags & ZoneFlag.NOBUCKET) !== 0;
+  const { bucketSize, bucketMax } = none ? { bucketSize: 0, bucketMax: items } : split;
   const before = words[zone + Z.bucketSizeMax.at]!;
   writeSizes(uma, zone, bucketSize, bucketMax);
   if (bucketSize >= before || !wasUsed(uma, zone)) return;
