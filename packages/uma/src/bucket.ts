@@ -95,10 +95,12 @@ export function fillBucket(
 ): boolean {
   const { words, cpu } = uma;
   const size = words[zone + Z.bucketSize.at]!;
-  const units = reserveSlot(cpu);
-  const granted = reserveForBucket(uma, zone, size, units);
+  // Stale 0: the keg gives nothing, and the single item's request looks again.
+  const limit = words[zone + Z.limit.at]!;
+  const units = limit === 0 ? 0 : reserveSlot(cpu);
+  const granted = limit === 0 ? size : reserveForBucket(uma, limit, size, units);
   if (granted === 0 || !bucketForFill(uma, zone, slot, spare, size, cookie)) {
-    releaseRest(uma, units);
+    if (units !== 0) releaseRest(uma, units);
     return false;
   }
   const bucket = words[slot + 1]!;
@@ -106,7 +108,7 @@ export function fillBucket(
   if (!injected(uma, FailureSite.fillItems)) {
     kegImport(uma, words[zone + Z.keg.at]!, slot, units, max, importDomain(uma, zone), flags);
   }
-  releaseRest(uma, units);
+  if (units !== 0) releaseRest(uma, units);
   if ((words[zone + Z.callbacks.at]! & CallbackBit.zinit) !== 0) {
     initItems(uma, zone, slot, (flags & ~M_WAITOK) | M_NOWAIT);
   } else {

@@ -287,14 +287,18 @@ function finishItem(
 function takeItem(uma: Uma, zone: number, slot: number, flags: number, domain: number): boolean {
   const { words, cpu } = uma;
   const keg = words[zone + Z.keg.at]!;
-  const units = reserveSlot(cpu);
+  let units = 0;
   let took = false;
   // Ends: another pass only once behind a reclaim, behind a wait for pages, or when the zone was given
   // its limit since we looked, which happens once.
   for (let tries = 0; ; tries++) {
-    const limit = zoneLimit(uma, zone);
-    const needsUnit = limit !== 0 && words[units] !== HandKind.units;
-    if (needsUnit && !reserveForItem(uma, zone, limit, units, flags)) break;
+    // Stale 0: the keg gives nothing, and we look again.
+    const limit = words[zone + Z.limit.at]!;
+    if (limit !== 0) {
+      if (units === 0) units = reserveSlot(cpu);
+      const has = words[units] === HandKind.units;
+      if (!has && !reserveForItem(uma, zone, limit, units, flags)) break;
+    }
     // It may have slept for the unit, and the zone be gone.
     requireLive(uma, zone);
     if (injected(uma, FailureSite.item)) break;
@@ -304,7 +308,7 @@ function takeItem(uma: Uma, zone: number, slot: number, flags: number, domain: n
     if (limit === 0 && zoneLimit(uma, zone) !== 0) continue;
     if (!getPages(uma, zone, flags, domain, tries)) break;
   }
-  releaseRest(uma, units);
+  if (units !== 0) releaseRest(uma, units);
   return took;
 }
 

@@ -213,7 +213,8 @@ function takeFromSlabs(
   const outside = zoneCache(zone, cpu.number) + OUTSIDE;
   let taken = 0;
   lockMutex(cpu, record);
-  const limited = Atomics.load(words, zone + LIMIT) !== 0;
+  // Plain: it is stored under all the keg's locks.
+  const limited = words[zone + LIMIT] !== 0;
   let left = limited ? unitsIn(words, units) : max;
   let count = bucket === 0 ? 0 : words[bucket + COUNT]!;
   while (count < max && left > 0 && words[record + FREE_ITEMS]! > withheld) {
@@ -276,7 +277,10 @@ function takeFromSlabs(
 /** Whether the zone was given its limit since the caller looked: then no slab is missing. */
 function lacksUnits(uma: Uma, slot: number, units: number): boolean {
   const { words } = uma;
-  return Atomics.load(words, words[slot + 2]! + LIMIT) !== 0 && unitsIn(words, units) === 0;
+  if (Atomics.load(words, words[slot + 2]! + LIMIT) === 0 || unitsIn(words, units) > 0)
+    return false;
+  uma.why = FailureReason.limit;
+  return true;
 }
 
 /** Units of a limit in hand slot `units`. */
@@ -313,7 +317,8 @@ export function kegRelease(
   const bucket = words[slot] === Hand.bucket ? words[slot + 1]! : 0;
   const zone = words[slot + 2]!;
   const outside = zoneCache(zone, cpu.number) + OUTSIDE;
-  const units = reserveSlot(cpu);
+  // Stale 0 costs a look under the lock, and coming back with a slot.
+  let units = words[zone + LIMIT] === 0 ? 0 : reserveSlot(cpu);
   let limit = 0;
   let locked = -1;
   let count = bucket === 0 ? 1 : words[bucket + COUNT]!;
@@ -325,9 +330,14 @@ export function kegRelease(
     if (record !== locked) {
       if (locked !== -1) unlockMutex(cpu, locked);
       lockMutex(cpu, record);
+      // Plain, under the lock: a limit seeds its count with all that is outside then.
+      limit = words[zone + LIMIT]!;
+      if (limit !== 0 && units === 0) {
+        unlockMutex(cpu, record);
+        units = reserveSlot(cpu);
+        lockMutex(cpu, record);
+      }
       locked = record;
-      // Under the lock: a limit seeds its count with all that is outside then.
-      limit = Atomics.load(words, zone + LIMIT);
     }
     const back = limit === 0 ? 0 : unitsIn(words, units) + 1;
     const index = (item - words[slab + DATA]!) / rsize;
@@ -370,6 +380,7 @@ export function kegRelease(
     // end
   }
   if (locked !== -1) unlockMutex(cpu, locked);
+  if (units === 0) return;
   const back = unitsIn(words, units);
   if (back > 0) releaseUnits(cpu, limit, back, units);
   giveBack(cpu, units);

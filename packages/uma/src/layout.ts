@@ -131,8 +131,8 @@ export const ZoneRecord = {
     limit: {
       at: 13,
       type: 'i32',
-      kind: 'atomic',
-      what: 'word index of the limit record, 0 = none; stored once, under all ud_locks',
+      kind: 'hint',
+      what: 'word index of the limit record, 0 = none; stored once, under all ud_locks: who moves items reads it again under one',
     },
     needsOpener: {
       at: 14,

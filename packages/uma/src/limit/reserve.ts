@@ -34,13 +34,8 @@ export function zoneLimit(uma: Pick<Uma, 'words'>, zone: number): number {
   return Atomics.load(uma.words, zone + LIMIT);
 }
 
-/**
- * Units for a bucketful into the void slot `units`, without sleeping: up to `want` (>= 1), and
- * `want` where the zone has no limit (the slot stays void). 0 when none is free.
- */
-export function reserveForBucket(uma: Uma, zone: number, want: number, units: number): number {
-  const limit = zoneLimit(uma, zone);
-  if (limit === 0) return want;
+/** Up to `want` (>= 1) units of `limit` into the void slot `units`, without sleeping; 0: none. */
+export function reserveForBucket(uma: Uma, limit: number, want: number, units: number): number {
   const granted = injected(uma, FailureSite.fillUnits)
     ? 0
     : reserveUnits(uma.cpu, limit, want, units);
