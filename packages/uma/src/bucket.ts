@@ -17,7 +17,7 @@ import { BucketHeader, CallbackBit, Hand, ItemState, ZoneRecord } from './layout
 import { smrPoll, smrWait } from './smr/poll.ts';
 import { expireBucket } from './smr/zone-expire.ts';
 import { countFailure, countNoBucket, FailureReason } from './statistics/failures.ts';
-import { releaseRest, reserveForBucket } from './limit/reserve.ts';
+import { releaseRest, reserveForBucket, zoneLimit } from './limit/reserve.ts';
 import type { Uma } from './uma.ts';
 import { runInit, runZfini } from './zone-callbacks.ts';
 import { zoneCache } from './zone-domain.ts';
@@ -95,8 +95,8 @@ export function fillBucket(
 ): boolean {
   const { words, cpu } = uma;
   const size = words[zone + Z.bucketSize.at]!;
-  // Stale 0: the keg gives nothing, and the single item's request looks again.
-  const limit = words[zone + Z.limit.at]!;
+  // A plain look first. Stale 0: the keg gives nothing, and the single item's request looks again.
+  const limit = words[zone + Z.limit.at] === 0 ? 0 : zoneLimit(uma, zone);
   const units = limit === 0 ? 0 : reserveSlot(cpu);
   const granted = limit === 0 ? size : reserveForBucket(uma, limit, size, units);
   if (granted === 0 || !bucketForFill(uma, zone, slot, spare, size, cookie)) {

@@ -292,8 +292,8 @@ function takeItem(uma: Uma, zone: number, slot: number, flags: number, domain: n
   // Ends: another pass only once behind a reclaim, behind a wait for pages, or when the zone was given
   // its limit since we looked, which happens once.
   for (let tries = 0; ; tries++) {
-    // Stale 0: the keg gives nothing, and we look again.
-    const limit = words[zone + Z.limit.at]!;
+    // A plain look first. Stale 0: the keg gives nothing, and we look again.
+    const limit = words[zone + Z.limit.at] === 0 ? 0 : zoneLimit(uma, zone);
     if (limit !== 0) {
       if (units === 0) units = reserveSlot(cpu);
       const has = words[units] === HandKind.units;

@@ -181,8 +181,8 @@ export const ZoneRecord = {
     carried: {
       at: 46,
       type: 'i32',
-      kind: 'atomic',
-      what: 'word index of the zone whose items cached items of this one carry, 0 = none',
+      kind: 'hint',
+      what: 'word index of the zone whose items cached items of this one carry, 0 = none; stored once',
     },
     limitHits: { at: 44, type: 'i64', kind: 'atomic', what: 'requests that met the limit' },
     state: { at: 48, type: 'i32', kind: 'atomic', what: 'ZoneState: live, dying, dead' },

@@ -21,6 +21,7 @@ import { InternalFlag } from '../flags.ts';
 import { giveBack } from '../hands.ts';
 import { CacheRecord, CallbackBit, Feature, UmaRoot, ZoneDomain, ZoneRecord } from '../layout.ts';
 import { noteForOpener } from '../reclaim-zone.ts';
+import { zoneLimit } from './reserve.ts';
 import type { Uma } from '../uma.ts';
 import { canRun } from '../zone-callbacks.ts';
 import { fetchForReclaim, zoneCache, zoneDomain } from '../zone-domain.ts';
@@ -33,15 +34,14 @@ const NITEMS = ZoneDomain.fields.nitems.at;
 
 /**
  * Whether items of the zone, or items that they carry (`Zone.carries`), are waited for or too many.
- * The plain reads are of words that are stored once, before any pressure that counts here: what
- * brought the caller here (a bit, a lock) follows that.
+ * Plain looks first, at words that are stored once: what brought the caller here (a bit, a lock, an
+ * answer) follows any pressure that counts here.
  */
 export function isPressed(uma: Pick<Uma, 'words'>, zone: number): boolean {
   const { words } = uma;
-  const limit = words[zone + Z.limit.at]!;
-  if (limit !== 0 && limitIsPressed(uma, limit)) return true;
-  const carried = words[zone + Z.carried.at]!;
-  return carried !== 0 && isPressed(uma, carried);
+  if (words[zone + Z.limit.at] !== 0 && limitIsPressed(uma, zoneLimit(uma, zone))) return true;
+  if (words[zone + Z.carried.at] === 0) return false;
+  return isPressed(uma, Atomics.load(words, zone + Z.carried.at));
 }
 
 /** Sends the frees of every CPU to a zone the long way; call it behind what makes the pressure. */
@@ -137,10 +137,9 @@ export function relieveAll(uma: Uma): void {
 function callOpener(uma: Uma, zone: number): void {
   const { words } = uma;
   noteForOpener(uma, zone, 'drain');
-  const limit = words[zone + Z.limit.at]!;
-  if (limit !== 0) nudgeSleepers(uma, limit);
-  const carried = words[zone + Z.carried.at]!;
-  if (carried !== 0 && words[carried + Z.limit.at] !== 0) {
-    nudgeSleepers(uma, words[carried + Z.limit.at]!);
+  // Ends: a chain of carriers has no circle.
+  for (let at = zone; at !== 0; at = Atomics.load(words, at + Z.carried.at)) {
+    const limit = zoneLimit(uma, at);
+    if (limit !== 0) nudgeSleepers(uma, limit);
   }
 }
