@@ -115,6 +115,31 @@ describe('values', () => {
     expect(tree.value('vm.uma.z.occupancy')).toBe('0 0 0 0 0 0 0 0 0 0');
   });
 
+  test('a cache zone has the name of no keg, and no other leaf of one', () => {
+    const { uma, tree } = one();
+    uma.open({ name: 'c', size: 8, importItems: () => 0, releaseItems: () => {} }).alloc(M_NOWAIT);
+    const leaves = tree.list('vm.uma.c').map(({ path }) => path.slice('vm.uma.c.'.length));
+    expect(leaves.filter((leaf) => leaf.startsWith('keg'))).toEqual(['keg.name']);
+    expect(leaves.filter((leaf) => leaf.startsWith('lock.keg'))).toEqual([]);
+    expect(leaves).not.toContain('occupancy');
+    expect(tree.value('vm.uma.c.keg.name')).toBe('cache zone');
+    expect(tree.value('vm.uma.c.flags')).toContain('CACHE');
+    expect(tree.value('vm.uma.c.failures.import')).toBe(tree.value('vm.uma.c.stats.fails'));
+    expect(tree.value('vm.uma.c.failures.import')).toBeGreaterThan(0n);
+  });
+
+  test('frees from the wrong domain are counted where the cross bucket leaves, as in the stream', () => {
+    const { umas } = virtualCpus(2, { domains: 2, bytes: 4 << 20 });
+    const [here, there] = umas.map((uma) =>
+      uma.open({ name: 'z', size: 192, flags: ZoneFlag.FIRSTTOUCH }),
+    );
+    for (const item of allocAll(here!, 500)) there!.free(item);
+    const crossed = umaSysctl(umas[0]!).value('vm.uma.z.stats.xdomain');
+    expect(crossed).toBeGreaterThan(100n);
+    const stream = decodeZoneStats(encodeZoneStats(umas[0]!));
+    expect(stream.find(({ name }) => name === 'z')!.xdomain).toBe(crossed);
+  });
+
   test('a limit shows its items, maximum, sleepers and sleeps; without one all are 0', () => {
     const { uma, tree, zone } = one();
     const limits = (): unknown[] =>

@@ -192,3 +192,33 @@ test('reading stops nobody: a CPU in the middle of its job is read as it is', ()
   leave(umas[1]!);
   expect(zoneIn(umas[1]!, 'z').cpus[0]![0]).toBe(10n);
 });
+
+test('cache zones come last, the newest first, with their size and nothing of a keg', () => {
+  const uma = virtualCpus(1).umas[0]!;
+  let next = 1;
+  const numbers = (name: string): Zone =>
+    uma.open({
+      name,
+      size: 512,
+      importItems(_zone, store, count) {
+        for (let index = 0; index < count; index++) store[index] = next++;
+        return count;
+      },
+      releaseItems: () => {},
+    });
+  const older = numbers('older');
+  numbers('newer');
+  uma.open({ name: 'z', size: 64 });
+  const { zones } = readStream(uma);
+  expect(zones.map(({ name }) => name).slice(-2)).toEqual(['newer', 'older']);
+  expect(zones[0]!.name).toBe('z');
+  const items = allocAll(older, 200);
+  older.freeMany(items, 0, 150);
+  const queued = queueOf(older).reduce((sum, count) => sum + count, 0);
+  const out = zoneIn(uma, 'older');
+  expect(queued).toBeGreaterThan(0);
+  // uth_align, size, rsize, maxpages, limit, pages, keg_free, zone_free, bucketsize, zone_flags.
+  expect(out.words).toEqual([0, 512, 0, 0, 0, 0, 0, queued, 0, 0]);
+  const { alloc, free } = cacheOf(older);
+  expect(out.cpus[0]!.slice(0, 3)).toEqual([200n, 150n, BigInt(alloc.count + free.count)]);
+});
