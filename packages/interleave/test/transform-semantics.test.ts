@@ -257,6 +257,14 @@ describe('TypeScript', () => {
 });
 
 describe('modules', () => {
+  test('a `#!` line stays first, and every line where it was', () => {
+    const source = '#!/usr/bin/env node\nexport function main(m) {\n  return m[0];\n}\n';
+    const lines = compile(source).code.split('\n');
+    expect(lines[0]).toBe('#!/usr/bin/env node');
+    expect(lines[1]).toContain('export function* main(m) {');
+    expect(lines).toHaveLength(source.split('\n').length);
+  });
+
   test('a default export is a generator with its name', () => {
     const module = evaluate(compile('export default function named(m) { return m[0]; }').code);
     const ops: string[] = [];

@@ -19,7 +19,12 @@ export function serializeReport(report: CheckReport): string {
 /** A report from its JSON text; throws a SyntaxError for text that is none. */
 export function parseReport(json: string): CheckReport {
   const data = JSON.parse(json) as CheckReport;
-  if (typeof data !== 'object' || data === null || !Array.isArray(data.phases)) {
+  const isReport =
+    typeof data === 'object' &&
+    data !== null &&
+    Array.isArray(data.phases) &&
+    Array.isArray(data.shard);
+  if (!isReport) {
     throw new SyntaxError('interleave: not a report');
   }
   const report: CheckReport = {

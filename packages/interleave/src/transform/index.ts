@@ -9,7 +9,8 @@ import { type Analysis, analyse } from './colour.ts';
 import { Emitter, type EmittedSite } from './emit/emitter.ts';
 import { type Problem, TransformError } from './error.ts';
 import { Graph, type Module, type Resolve, specifiers } from './graph.ts';
-import { joinRope, type Rope } from './rope.ts';
+import { insertAt, joinRope, type Rope } from './rope.ts';
+import type { Source } from './source.ts';
 
 export { codeFrame, describeProblem, type Place, type Problem, TransformError } from './error.ts';
 export type { Resolve } from './graph.ts';
@@ -111,7 +112,7 @@ function emitModule(module: Module, analysis: Analysis, options: ExploreOptions)
   const classified = analysis.classified.get(module)!;
   const problems = [...classified.problems, ...emitter.problems];
   if (problems.length > 0) throw new TransformError(problems);
-  const rope: Rope = [header(module, emitter), ...body];
+  const rope = withHeader(header(module, emitter), body, module.source);
   const { code, map } = joinRope(rope, module.source);
   return {
     code,
@@ -119,6 +120,14 @@ function emitModule(module: Module, analysis: Analysis, options: ExploreOptions)
     sites: emitter.sites,
     warnings: [...classified.warnings, ...emitter.warnings],
   };
+}
+
+/** The header on the first line, or the second when the first is `#!`. */
+function withHeader(text: string, body: Rope, source: Source): Rope {
+  const second = source.code.startsWith('#!') ? source.code.indexOf('\n') + 1 : 0;
+  if (second === 0) return [text, ...body];
+  insertAt(body, second, text);
+  return body;
 }
 
 /** Imports, the site table and module temporaries, on one line before the first of the source. */
