@@ -8,7 +8,7 @@
  */
 
 import { type Address, NULL } from '@umbuf/memory';
-import { type Uma, umaOf } from '@umbuf/uma';
+import { onLowMemory, type Uma, umaOf } from '@umbuf/uma';
 import { drainAll, drainCount, type DrainKind, registerDrain } from './drain.ts';
 import { cljget, cljset, clget, extadd, extaddref, freeCluster } from './external/attach.ts';
 import { type ExternalFree, registerExternalFree } from './external/callbacks.ts';
@@ -57,6 +57,8 @@ export class Mbufs extends TagMethods {
       maxProtohdr: words[root + R.maxProtohdr.at]!,
     });
     registerRepair(arena, (cpu) => Mbufs.attach(umaOf(cpu)));
+    // As mbuf_init does: the drain hooks run when the arena's pages run out, too.
+    onLowMemory(uma, () => void drainAll(mbufs));
     attached.set(uma, mbufs);
     return mbufs;
   }

@@ -90,6 +90,8 @@ export class Uma {
   reclaiming: boolean;
   /** `performance.now()` at which this thread looks next whether a period is over. */
   nextPeriod: number;
+  /** Slow paths until that look. */
+  looksLeft: number;
   /** What other layers do in a shortage of pages (low-memory.ts). */
   readonly lowMemoryHandlers: Set<(uma: Uma) => void>;
   private pending: unknown;
@@ -114,6 +116,7 @@ export class Uma {
     this.shortKeg = 0;
     this.reclaiming = false;
     this.nextPeriod = Infinity;
+    this.looksLeft = 0;
     this.lowMemoryHandlers = new Set();
     this.pending = undefined;
     this.operations = createCacheOperations(this);
