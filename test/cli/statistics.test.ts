@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { decodeZoneStats, formatVmstatZ, memoryTypes } from '@umbuf/uma';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { umbuf } from '../support/umbuf.ts';
+import { umbufHere } from '../support/umbuf-here.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'umbuf-statistics-'));
 const file = join(folder, 'churn.arena');
@@ -16,16 +17,16 @@ const ROW = /^[^:]+: *\d+,[ \d]{7,},[ \d]{8,},[ \d]{8,},[ \d]{8,},[ \d]{4,},[ \d
 
 /** stdout of a call that must succeed. */
 async function output(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await umbuf(args);
+  const { code, stdout, stderr } = await umbufHere(args);
   expect(code, stderr).toBe(0);
-  return stdout;
+  return stdout.toString();
 }
 
 describe('over a run of their own', () => {
   it('vmstat -z prints a line per zone on stdout, and what it ran on stderr', async () => {
     const { code, stdout, stderr } = await umbuf(['vmstat', '-z', '--level', 'checks']);
     expect(code).toBe(0);
-    expect(stderr).toBe(
+    expect(stderr).toContain(
       'a run of our own: churn, 1 s, 2 CPUs, level checks, seed 1; looked at after half of it\n',
     );
     const [head, ...rows] = stdout.trimEnd().split('\n');
@@ -89,18 +90,15 @@ describe('over a file of umbuf stress --snapshot', () => {
     expect(hex).toMatch(
       /^vm\.zone_stats: Format:S Length:\d+ Dump:0x01000000030000001[0-9a-f]000000/,
     );
-    const raw = await umbuf(['sysctl', '-b', 'vm.zone_stats', '--file', file], 60_000, 'latin1');
-    const stream = Uint8Array.from(raw.stdout, (char) => char.charCodeAt(0));
-    expect(formatVmstatZ(memoryTypes(decodeZoneStats(stream)))).toBe(zones);
+    const raw = await umbufHere(['sysctl', '-b', 'vm.zone_stats', '--file', file]);
+    expect(formatVmstatZ(memoryTypes(decodeZoneStats(raw.stdout)))).toBe(zones);
   });
 
   it('sysctl prints values, what is below a node, descriptions; everything with -a', async () => {
     const name = 'vm.uma.churn_16';
-    const [described, bare, all] = await Promise.all([
-      output('sysctl', '-d', `${name}.stats`, '--file', file),
-      output('sysctl', '-n', `${name}.size`, `${name}.keg.name`, '--file', file),
-      output('sysctl', '-a', '--file', file),
-    ]);
+    const described = await output('sysctl', '-d', `${name}.stats`, '--file', file);
+    const bare = await output('sysctl', '-n', `${name}.size`, `${name}.keg.name`, '--file', file);
+    const all = await output('sysctl', '-a', '--file', file);
     expect(described).toMatch(/^vm\.uma\.churn_16\.stats\.fails: Number of allocation failures$/m);
     expect(described.trimEnd().split('\n')).toHaveLength(5);
     expect(bare).toBe('16\nchurn 16\n');
@@ -126,6 +124,11 @@ it('what is off is said on one line: exit code 2 for options, 1 for names and fi
   writeFileSync(foreign, 'x'.repeat(100_000));
   const cases: readonly (readonly [number, RegExp, ...string[]])[] = [
     [2, /say what to show: -z or --locks/, 'vmstat'],
+    [2, /say what to show: -z or --locks/, 'vmstat', '-z', '--locks'],
+    [2, /say what to show: -a, or names/, 'sysctl'],
+    [2, /--level: all/, 'vmstat', '-z', '--level', 'all'],
+    [2, /--divisor: -1/, 'stress', '--divisor=-1'],
+    [2, /--snapshot: ENOENT/, 'stress', '--snapshot', join(folder, 'no', 'file')],
     [2, /say what to show: -a, or names/, 'sysctl', '-a', 'vm'],
     [2, /debug\.uma_reclaim=2: nothing is set/, 'sysctl', 'debug.uma_reclaim=2'],
     [2, /--file and --cpus exclude/, 'vmstat', '-z', '--file', file, '--cpus', '3'],
@@ -133,13 +136,11 @@ it('what is off is said on one line: exit code 2 for options, 1 for names and fi
     [1, /foreign: Arena\.attach: no arena magic/, 'vmstat', '-z', '--file', foreign],
     [1, /^sysctl: unknown oid 'vm\.none'$/m, 'sysctl', 'vm.none', '--file', file],
   ];
-  await Promise.all(
-    cases.map(async ([exit, message, ...args]) => {
-      const { code, stdout, stderr } = await umbuf(args);
-      expect(stderr, args.join(' ')).toMatch(message);
-      expect(stderr.trimEnd().split('\n'), args.join(' ')).toHaveLength(1);
-      expect(stdout).toBe('');
-      expect(code).toBe(exit);
-    }),
-  );
+  for (const [exit, message, ...args] of cases) {
+    const { code, stdout, stderr } = await umbufHere(args);
+    expect(stderr, args.join(' ')).toMatch(message);
+    expect(stderr.trimEnd().split('\n'), args.join(' ')).toHaveLength(1);
+    expect(stdout).toHaveLength(0);
+    expect(code).toBe(exit);
+  }
 });

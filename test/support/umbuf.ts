@@ -11,12 +11,8 @@ export interface Finished {
 
 const launcher = fileURLToPath(new URL('../../packages/cli/bin/umbuf.js', import.meta.url));
 
-/** `umbuf ...args`; killed after `timeoutMs`. `latin1` keeps the bytes of stdout apart. */
-export function umbuf(
-  args: readonly string[],
-  timeoutMs: number = 60_000,
-  encoding: 'utf8' | 'latin1' = 'utf8',
-): Promise<Finished> {
+/** `umbuf ...args`; killed after `timeoutMs`. */
+export function umbuf(args: readonly string[], timeoutMs: number = 60_000): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [launcher, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -24,7 +20,7 @@ export function umbuf(
     });
     let stdout = '';
     let stderr = '';
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString(encoding)));
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, stdout, stderr }));
