@@ -1,13 +1,15 @@
 /** The limits of the mbuf zones: given at the first attach, kept by UMA. */
 
-import { Arena, ArgumentError, claimCpu, LIMIT_MAX, NULL, Root } from '@umbuf/memory';
+import { Arena, ArgumentError, claimCpu, leaveCpu, LIMIT_MAX, NULL, Root } from '@umbuf/memory';
 import { Mbufs } from '@umbuf/mbuf';
-import { fsck, M_NOWAIT, Uma } from '@umbuf/uma';
+import { fsck, M_NOWAIT, M_WAITOK, Uma } from '@umbuf/uma';
 import { expect, test } from 'vitest';
 
 function attachUma(): Uma {
   const arena = Arena.create({ bytes: 4 << 20, cpus: 2 });
-  return Uma.attach(claimCpu(arena, { manualLeave: true }));
+  const uma = Uma.attach(claimCpu(arena, { manualLeave: true }));
+  uma.warn = () => {};
+  return uma;
 }
 
 test('a limit out of range is refused, and leaves no root record behind', () => {
@@ -62,6 +64,25 @@ test('a limit that is met is warned of, and who sleeps for a cluster gets that o
   mbufs.zones.cluster.free(first.item);
   mbufs.zones.cluster.free(second.item);
   for (const m of packets) mbufs.free(m);
+  expect(fsck(uma).violations).toEqual([]);
+});
+
+test('M_WAITOK gets the clusters of packets that an idle CPU has cached', () => {
+  const uma = attachUma();
+  const mbufs = Mbufs.attach(uma, { limits: { nmbclusters: 8, nmbufs: 8 } });
+  const other = Mbufs.attach(Uma.attach(claimCpu(uma.arena, { manualLeave: true })));
+  const packets = Array.from({ length: 8 }, () => other.getcl(M_NOWAIT, 1, 0));
+  expect(packets).not.toContain(NULL);
+  for (const m of packets.splice(0, 3)) other.free(m);
+  leaveCpu(other.cpu);
+  const m = mbufs.get(M_NOWAIT, 1);
+  expect(mbufs.clget(m, M_WAITOK)).toBe(true);
+  const more = mbufs.getcl(M_WAITOK, 1, 0);
+  expect(more).not.toBe(NULL);
+  expect(mbufs.zones.cluster.limitStatistics()).toMatchObject({ items: 8, sleepers: 0 });
+  expect(mbufs.zones.cluster.limitStatistics().sleeps).toBeGreaterThan(0);
+  for (const held of [...packets, m, more]) mbufs.free(held);
+  leaveCpu(mbufs.cpu);
   expect(fsck(uma).violations).toEqual([]);
 });
 

@@ -384,6 +384,33 @@ describe('while somebody waits', () => {
   });
 });
 
+describe('SMR zones', () => {
+  test('items that readers may see are waited for until they cannot', async () => {
+    const all = zones(3, 24, { flags: ZoneFlag.SMR });
+    const items = allocAll(all[0]!, 24);
+    // Freed before anybody waits: into the free bucket, which readers may still see.
+    const smr = all[2]!.getSmr()!;
+    smr.enter();
+    for (const item of items.splice(0, 2)) all[0]!.free(item);
+    leave(all[0]!.uma);
+    const waiting = all[1]!.allocAsync();
+    await settle();
+    expect(all[1]!.exhausted()).toBe(true);
+    smr.exit();
+    leave(all[2]!.uma);
+    expect(await itemOf(waiting)).not.toBe(0);
+    // Freed while somebody waits: past the cache, behind the readers.
+    const rest = [all[1]!.allocAsync(), all[1]!.allocAsync()];
+    await settle();
+    all[0]!.free(items.pop()!);
+    await itemOf(rest[0]!);
+    all[0]!.free(items.pop()!);
+    await itemOf(rest[1]!);
+    for (const zone of all) leave(zone.uma);
+    expectClean(...all.map((zone) => zone.uma));
+  });
+});
+
 describe('zones whose cached items carry others', () => {
   function carriers(): { carrier: Zone; carried: Zone; umas: readonly Uma[] } {
     const { umas } = virtualCpus(2);
