@@ -238,7 +238,7 @@ function bury(uma: Uma, zone: number, keg: number, owner: boolean): Losses {
   const height = handHeight(cpu);
   try {
     if (zoneState(uma, zone) === ZoneState.dead) return nothing;
-    const losses = owner ? loseSlabs(uma, zone, keg) : countSecondary(uma, zone, keg);
+    const losses = owner ? loseSlabs(uma, zone, keg) : countOut(uma, zone, keg);
     const root = uma.root + UmaRoot.fields.destroyed.at;
     uma.words[root] = uma.words[root]! + 1;
     Atomics.store(uma.words, zone + Z.state.at, ZoneState.dead);
@@ -250,7 +250,7 @@ function bury(uma: Uma, zone: number, keg: number, owner: boolean): Losses {
 }
 
 /** A cache zone's items are whoever's imported them. A secondary zone's items stay in the primary's keg, which counts them from now on. */
-function countSecondary(uma: Uma, zone: number, keg: number): Losses {
+function countOut(uma: Uma, zone: number, keg: number): Losses {
   const items = readZoneStatistics(uma, zone).live;
   if (!isCacheKeg(uma, keg)) uma.words[keg + K.orphans.at]! += items;
   return { ...nothing, items };

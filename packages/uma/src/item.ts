@@ -308,6 +308,8 @@ function takeItem(uma: Uma, zone: number, slot: number, flags: number, domain: n
     if (limit === 0 && zoneLimit(uma, zone) !== 0) continue;
     if (!getPages(uma, zone, flags, domain, tries)) break;
   }
+  // A keg that is being destroyed takes no new slab: that is no exhaustion.
+  if (!took) requireLive(uma, zone);
   if (units !== 0) releaseRest(uma, units);
   return took;
 }

@@ -250,7 +250,7 @@ export const CacheRecord = {
     allocFeatures: {
       at: 6,
       type: 'i32',
-      kind: 'owned',
+      kind: 'hint',
       what: 'features that make an allocation take its longer form',
     },
     zone: { at: 7, type: 'i32', kind: 'owned', what: 'word index of the zone' },

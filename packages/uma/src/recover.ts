@@ -215,9 +215,9 @@ function repairCaches(cpu: Cpu, dead: number): void {
     const zone = uma.zoneAt(id);
     repairLimit(uma, zone, dead);
     moveAndFree(uma, zone, dead, -1, 0, 0, true);
+    relieve(uma, zone);
     // What it loaded late into a zone that is being destroyed.
     if (zoneState(uma, zone) !== ZoneState.live) emptyQueues(uma, zone);
-    relieve(uma, zone);
     Atomics.and(words, zone + Z.openers.at + (dead >> 5), ~(1 << (dead & 31)));
   }
   const { cpuTable, cpus } = cpu.arena;
