@@ -23,6 +23,8 @@ const Z = defineZone({ name: 'z', size: 1024, flags: ZoneFlag.NOBUCKET });
 const CACHED = defineZone({ ...Z, flags: 0 });
 const NEXT = defineZone({ name: 'next', size: 2048, flags: ZoneFlag.NOBUCKET });
 
+const LAST = defineZone({ ...NEXT, name: 'last' });
+
 interface Context extends ZoneMachine {
   readonly seen: string[];
   readonly items: number[];
@@ -168,7 +170,11 @@ check(
         },
       ],
     },
-    final: (c) => isWhole(c) && c.items[0] !== 0 && c.items[0] !== c.items[1],
+    final: (c) => {
+      // Once refused, always refused: whatever the record is by then.
+      if (c.seen.includes('pair refused') && c.seen.includes('second')) return false;
+      return isWhole(c) && c.items[0] !== 0 && c.items[0] !== c.items[1];
+    },
     reachable: {
       'in a record of its own': (c) => userZones(c).length === 2,
       'in the old record': (c) => userZones(c).length === 1,
@@ -215,8 +221,11 @@ check(
       leave(c, 2);
     },
     final: (c, { dead }) => {
-      if (dead.length === 0) return isWhole(c);
-      // Who dies before the first step has destroyed nothing; a zone that is dying was finished.
+      if (!dead.includes('victim')) return isWhole(c);
+      // It may have met the other CPU in the middle of its job; now nobody is.
+      c.zones[2]!.uma.open(LAST);
+      leave(c, 2);
+      // Who dies before the first step has destroyed nothing; a zone that is dying is finished.
       const state = zoneState(c.zones[2]!.uma, c.zones[2]!.record);
       return isWhole(c) && state !== ZoneState.dying;
     },
