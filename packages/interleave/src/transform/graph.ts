@@ -36,6 +36,7 @@ export class Graph {
   readonly modules: Map<string, Module> = new Map();
   /** Grows with every change; an analysis of an older version is stale. */
   version: number = 0;
+  private isStale = false;
   private queue: Promise<unknown> = Promise.resolve();
   private readonly resolve: Resolve;
 
@@ -43,10 +44,16 @@ export class Graph {
     this.resolve = resolve;
   }
 
-  /** Adds a file and what it imports. With `code`, that text instead of the file's. */
-  load(file: string, code?: string): Promise<Module> {
-    // One after the other: a module is never seen while its imports are still missing.
-    const loading = this.queue.then(() => this.enter(file, code));
+  /**
+   * Adds a file and what it imports, and uses it. With `code`, that text instead of the file's. One
+   * after the other: a module is never seen while its imports are missing, nor forgotten in between.
+   */
+  load<T>(file: string, code: string | undefined, use: (module: Module) => T): Promise<T> {
+    const loading = this.queue.then(async () => {
+      if (this.isStale) this.modules.clear();
+      this.isStale = false;
+      return use(await this.enter(file, code));
+    });
     this.queue = loading.catch(() => {});
     return loading;
   }
@@ -60,11 +67,13 @@ export class Graph {
     return module;
   }
 
-  /** Forgets everything when a file that it holds has changed: others know what was in it. */
+  /**
+   * A file has changed: when the graph holds it, everything is forgotten before the next load (others
+   * know what was in it), and the answer is true.
+   */
   forget(file: string): boolean {
-    const isKnown = this.modules.has(file);
-    if (isKnown) this.modules.clear();
-    return isKnown;
+    this.isStale ||= this.modules.has(file);
+    return this.isStale;
   }
 
   private async enter(file: string, code?: string): Promise<Module> {

@@ -70,14 +70,12 @@ export class Explorer {
    * Throws `TransformError` for what cannot be suspended.
    */
   async transform(file: string, code?: string): Promise<Transformed> {
-    return this.emit(await this.graph.load(file, code));
+    return this.graph.load(file, code, (module) => this.emit(module));
   }
 
   /** A file changed on disk: true if what was transformed so far may no longer fit together. */
   forget(file: string): boolean {
-    if (!this.graph.forget(file)) return false;
-    this.analysis = undefined;
-    return true;
+    return this.graph.forget(file);
   }
 
   /** For a module that `graph` holds. */
