@@ -77,11 +77,19 @@ export class Zone {
   }
 
   /**
-   * Allocates one item (`uma_zalloc_arg`). `flags`: M_NOWAIT, with M_ZERO to clear it; `argument`
-   * goes to the ctor. Returns NULL (0) when the arena is exhausted or the ctor refused, and on a
-   * CPU that may not block when a lock is busy. The bytes are shared by whoever has the address;
-   * their content is what ctor and the last user left. Throws what ctor, init or zinit threw, with
-   * everything undone.
+   * Allocates one item (`uma_zalloc_arg`). `flags`: M_NOWAIT or M_WAITOK, with M_ZERO to clear it;
+   * `argument` goes to the ctor. M_NOWAIT returns NULL (0) when the zone is at its limit or the arena
+   * exhausted; M_WAITOK sleeps, in order of arrival, until an item or pages come (`allocWait` bounds
+   * that). Either returns NULL when the ctor or zinit refused, and on a CPU that may not block when a
+   * lock is busy. The bytes are shared by whoever has the address; their content is what ctor and the
+   * last user left.
+   *
+   * A sleeper gets what others free, and what they have cached when they next leave, come to a slow
+   * path or call `checkpoint`: a job that does none of these holds it back for as long as it runs.
+   *
+   * Throws what ctor, init or zinit threw, with everything undone; `WouldBlockError` where M_WAITOK
+   * would have to sleep on a CPU that may not block (use `allocAsync`), or behind an `allocAsync` of
+   * this very thread.
    */
   alloc(flags: number, argument: number = 0): Address {
     return this.allocOne(this.cache, flags, argument);
@@ -167,7 +175,8 @@ export class Zone {
    * a first limit begins with the items that are outside already, and a raised one wakes as many
    * sleepers as fit. Items above a lowered limit stay until they are freed. There is no way to take
    * the limit away. Throws `ArgumentError` out of range, `TableFullError` without pages for the
-   * record, `LockBusyError` on a CPU that may not block; nothing has changed then.
+   * record, `LockBusyError` on a CPU that may not block, with the limit as it was; and at its end what a
+   * zone fini threw of items that were cached beyond the new limit's share.
    */
   setMax(items: number): number {
     this.enter();

@@ -297,6 +297,23 @@ test.each([0, -1, 1.5, Number.NaN, LIMIT_MAX + 1])('setMax(%d) is refused', (max
   expect(zone!.setMax(LIMIT_MAX)).toBe(LIMIT_MAX);
 });
 
+test('a zone fini that throws while a limit shrinks the caches is reported, with the limit set', () => {
+  let broken = false;
+  const [zone] = zones(2, {
+    zfini() {
+      if (broken) throw new Error('zfini');
+    },
+  });
+  freeAll(zone!, allocAll(zone!, 9));
+  broken = true;
+  expect(() => zone!.setMax(20)).toThrow('zfini');
+  broken = false;
+  expect(zone!.getMax()).toBe(20);
+  expect(zone!.uma.words[zone!.record + Z.bucketSize.at]).toBe(2);
+  expect(allocUntilNull(zone!)).toHaveLength(20);
+  expectClean(zone!.uma);
+});
+
 test('a limit without pages for its record is an error, and the zone stays without', () => {
   const [zone] = zones(1, {}, { bytes: 1 << 18 });
   takeAllPages(zone!.uma, 0);

@@ -11,6 +11,7 @@
 
 import {
   ArgumentError,
+  LockBusyError,
   lockMutex,
   lockRegistry,
   LIMIT_MAX,
@@ -79,9 +80,15 @@ export function setMaxcache(uma: Uma, zone: number, items: number): void {
   writeSizes(uma, zone, bucketSize, bucketMax);
   if (bucketSize >= before || !wasUsed(uma, zone)) return;
   // Buckets of the old size are in the caches still: they go, so that the new bound holds.
-  reclaim(uma, 'drain-cpu', zone);
-  // The reclaim has shrunk the size, as every reclaim does.
-  writeSizes(uma, zone, bucketSize, bucketMax);
+  try {
+    reclaim(uma, 'drain-cpu', zone);
+  } catch (error) {
+    // A lock that is busy on a CPU that may not block: they go as they are used up.
+    if (!(error instanceof LockBusyError)) throw error;
+  } finally {
+    // The reclaim has shrunk the size, as every reclaim does.
+    writeSizes(uma, zone, bucketSize, bucketMax);
+  }
 }
 
 function writeSizes(uma: Uma, zone: number, bucketSize: number, bucketMax: number): void {
