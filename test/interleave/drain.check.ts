@@ -111,16 +111,12 @@ check(
         enterCpu(c.cpus[0]!);
         leave(c, 0);
       },
-      allocates: (c) => {
-        c.got.push(alloc(c, 1));
-        leave(c, 1);
-      },
       drains: (c) => {
         drain(c, 'drain-cpu');
         c.held.push(cached(c, 0));
       },
     },
-    final: (c) => c.held[0] === 0 && c.unanswered.length === 0 && isClean(c, 1),
+    final: (c) => c.held[0] === 0 && c.unanswered.length === 0 && isClean(c, 0),
     reachable: {
       'by an answer': (c) => answers(c, 0) > 0n,
       'by a claim': (c) => answers(c, 0) === 0n,

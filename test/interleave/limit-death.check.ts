@@ -6,6 +6,7 @@ import { check } from '@umbuf/interleave/vitest';
 import {
   checkLimit,
   enterCpu,
+  HAND_SLOT_WORDS,
   leaveCpu,
   LimitRecord,
   limitCount,
@@ -27,15 +28,15 @@ const L = LimitRecord.fields;
 const OPTIONS = { budgetMs: BUDGET_MS, crash: 'interrupt-points' } as const;
 const NUMBERS: Readonly<Record<string, number>> = { victim: 0, other: 1 };
 
-/** A limit of one; three CPUs, the last of which supervises. */
-function prepare(words: ArenaWords): Machine {
+/** Three CPUs, the last of which supervises. */
+function prepare(words: ArenaWords, max: number): Machine {
   const made = machine(words, { cpus: 3 });
   const limit = made.scratch;
   words.place(LimitRecord, limit, 'limit');
   for (let cell = 0; cell < 3; cell++) {
     words.place(WaitCell, limit + LimitRecord.words + cell * WaitCell.words, `cell ${cell}`);
   }
-  limitInit(made.cpus[2]!, limit, 1, 3);
+  limitInit(made.cpus[2]!, limit, max, 3);
   made.arena.hooks.cacheRepairs.push((by, dead) => {
     recoverLimit(by, limit, dead, made.cpus[dead]!.incarnation);
   });
@@ -76,7 +77,7 @@ const shared = new ArenaWords();
 check(
   'death: over the one unit of a limit that another CPU waits for',
   {
-    prepare: () => prepare(shared),
+    prepare: () => prepare(shared, 1),
     setup,
     cpus: {
       victim: (c) => use(c, 0, Number.POSITIVE_INFINITY),
@@ -93,35 +94,41 @@ check(
   OPTIONS,
 );
 
-/** Another CPU holds the unit in its topmost hand slot, from before the first step. */
-function held(words: ArenaWords): Machine {
-  const made = prepare(words);
+/** Another CPU holds all `units`, each in a hand slot of its own, from before the first step. */
+function held(words: ArenaWords, units: number): Machine {
+  const made = prepare(words, units);
   const cpu = made.cpus[1]!;
   enterCpu(cpu);
-  reserveUnits(cpu, made.scratch, 1, reserveSlot(cpu));
+  for (let n = 0; n < units; n++) reserveUnits(cpu, made.scratch, 1, reserveSlot(cpu));
   leaveCpu(cpu);
   return made;
 }
 
-for (const [how, timeoutMs] of [
-  ['granted', Number.POSITIVE_INFINITY],
-  ['or giving up', 0],
+/** Gives them back, the topmost slot first. */
+function giveHeld(c: Machine, units: number): void {
+  const cpu = c.cpus[1]!;
+  for (let n = units - 1; n >= 0; n--) {
+    const slot = cpu.hand + n * HAND_SLOT_WORDS;
+    releaseUnits(cpu, c.scratch, 1, slot);
+    releaseSlot(cpu, slot);
+  }
+  leaveCpu(cpu);
+}
+
+for (const [how, timeoutMs, units] of [
+  ['granted', Number.POSITIVE_INFINITY, 1],
+  ['granted, while more come back', Number.POSITIVE_INFINITY, 2],
+  ['or giving up', 0, 1],
 ] as const) {
   const words = new ArenaWords();
   check(
     `death: asleep for a unit, ${how}`,
     {
-      prepare: () => held(words),
+      prepare: () => held(words, units),
       setup,
       cpus: {
         victim: (c) => use(c, 0, timeoutMs),
-        other: (c) => {
-          const cpu = c.cpus[1]!;
-          const slot = cpu.hand;
-          releaseUnits(cpu, c.scratch, 1, slot);
-          releaseSlot(cpu, slot);
-          leaveCpu(cpu);
-        },
+        other: (c) => giveHeld(c, units),
       },
       onDeath: (c, dead) => supervise(c, NUMBERS[dead]!),
       final: (c) => isWhole(c, 0),

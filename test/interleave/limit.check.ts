@@ -125,6 +125,44 @@ check(
   { budgetMs: BUDGET_MS },
 );
 
+const two = new ArenaWords();
+check(
+  'limit: two CPUs give while one sleeps, nothing is counted twice',
+  {
+    prepare: () => prepare(two, 3, 2, 2),
+    setup,
+    cpus: {
+      sleeper: (c) => take(c, 0, 1, Number.POSITIVE_INFINITY),
+      a: (c) => give(c, 1, 1),
+      b: (c) => give(c, 2, 1),
+    },
+    final: (c) => isWhole(c, 1) && c.got[0] === 1,
+    reachable: { 'it slept': (c) => slept(c) === 1n, 'it did not': (c) => slept(c) === 0n },
+    words: two.lookup,
+  },
+  { budgetMs: BUDGET_MS },
+);
+
+const last = new ArenaWords();
+check(
+  'limit: one gives up at the moment at which the other gives',
+  {
+    prepare: () => prepare(last, 2, 1, 1),
+    setup,
+    cpus: {
+      hasty: (c) => take(c, 0, 1, 0),
+      holder: (c) => give(c, 1, 1),
+    },
+    final: (c) => isWhole(c, c.got[0] === 1 ? 1 : 0),
+    reachable: {
+      'it gave up': (c) => c.got[0] === SleepFailure.timeout,
+      'it slept and was granted': (c) => c.got[0] === 1 && slept(c) === 1n,
+    },
+    words: last.lookup,
+  },
+  { budgetMs: BUDGET_MS },
+);
+
 const bulk = new ArenaWords();
 check(
   'limit: never more units out than the maximum, requests of two included',

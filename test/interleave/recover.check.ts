@@ -8,6 +8,7 @@ import {
   checkPagePool,
   claimedState,
   CpuRecord,
+  type CpuOptions,
   CpuState,
   enterCpu,
   freePageCount,
@@ -15,8 +16,10 @@ import {
   lockMutex,
   markDead,
   MutexRecord,
+  putPages,
   recover,
   type RecoverResult,
+  releaseSlot,
   reserveSlot,
   STATE_KIND_MASK,
   takePages,
@@ -38,8 +41,12 @@ function stateOf({ arena }: Machine, number: number): number {
 }
 
 /** CPU 0 has gone without a word; the mutex at `scratch` is its. */
-function prepare(words: ArenaWords, cpus: number): Omit<Context, 'results'> {
-  const made = machine(words, { bytes: 131_072, cpus });
+function prepare(
+  words: ArenaWords,
+  cpus: number,
+  options: readonly CpuOptions[] = [],
+): Omit<Context, 'results'> {
+  const made = machine(words, { bytes: 131_072, cpus }, options);
   words.place(MutexRecord, made.scratch, 'lock');
   const free = freePageCount(made.arena);
   const cpu = made.cpus[DEAD]!;
@@ -212,6 +219,39 @@ check(
     final: (c) => isRecovered(c) && isIdle(c, 1) && isIdle(c, 2),
     reachable: { 'it was recovered': (c) => c.results[0] === 'recovered' },
     words: claim.lookup,
+  },
+  { budgetMs: BUDGET_MS },
+);
+
+const busy = new ArenaWords();
+check(
+  'recovery: by a CPU that may not block, beside one that holds a lock which it needs',
+  {
+    prepare: () => prepare(busy, 3, [{}, {}, { mayBlock: false }]),
+    setup,
+    cpus: {
+      allocates: (c) => {
+        const cpu = c.cpus[1]!;
+        const slot = reserveSlot(cpu);
+        if (takePages(cpu, 1, 0, slot) !== 0) putPages(cpu, slot);
+        releaseSlot(cpu, slot);
+      },
+      recovers: (c) => {
+        const cpu = c.cpus[2]!;
+        const { incarnation } = c.cpus[DEAD]!;
+        let result = recover(cpu, DEAD, incarnation);
+        // Ends: it is busy while the other holds the lock of the page pool.
+        for (; result === 'busy'; result = recover(cpu, DEAD, incarnation)) c.results.push(result);
+        c.results.push(result);
+        leaveCpu(cpu);
+      },
+    },
+    final: (c) => isRecovered(c) && c.results.at(-1) === 'recovered',
+    reachable: {
+      'it was busy, and began again': (c) => c.results[0] === 'busy',
+      'it met no lock': (c) => c.results.length === 1,
+    },
+    words: busy.lookup,
   },
   { budgetMs: BUDGET_MS },
 );

@@ -16,8 +16,8 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const collector = fileURLToPath(new URL('collect.mjs', import.meta.url));
 const LONG_SPIN = /^(const (?:SPINS_NO_BLOCK|CLAIM_LOOKS|CLAIM_LOOKS_NO_BLOCK)) = 100_000;$/m;
 
-const RUNS = Number(process.env.UMBUF_MUTANT_RUNS ?? 600);
-const MS = Number(process.env.UMBUF_MUTANT_BUDGET_MS ?? 4000);
+const RUNS = Number(process.env.UMBUF_MUTANT_RUNS ?? 300);
+const MS = Number(process.env.UMBUF_MUTANT_BUDGET_MS ?? 1500);
 
 /** The verdicts that say what went wrong; others say what was not reached. */
 const KILLS = new Set([
@@ -53,9 +53,7 @@ const server = await createServer({
         // The inspector stays as it is: it judges.
         if (query !== 'explore' || !file.startsWith(`${root}packages/`)) return null;
         let code = readFileSync(file, 'utf8');
-        if (mutant !== undefined && file === root + mutant.file) {
-          code = code.slice(0, mutant.start) + mutant.after + code.slice(mutant.end);
-        }
+        if (mutant !== undefined && file === root + mutant.file) code = mutate(code, mutant);
         return code.replace(LONG_SPIN, '$1 = 40;');
       },
     },
@@ -64,6 +62,17 @@ const server = await createServer({
 });
 const { moduleGraph } = server.environments.ssr;
 const runner = createServerModuleRunner(server.environments.ssr, { hmr: false });
+
+/** The text must be where the mutant says, or, for one of the table, stand in the file once. */
+function mutate(code, { file, before, after, start }) {
+  if (start === undefined) {
+    const parts = code.split(before);
+    if (parts.length === 2) return parts.join(after);
+    throw new Error(`${file}: ${parts.length - 1} occurrences of ${before}`);
+  }
+  if (!code.startsWith(before, start)) throw new Error(`${file} has changed`);
+  return code.slice(0, start) + after + code.slice(start + before.length);
+}
 
 function invalidate(file) {
   for (const found of moduleGraph.getModulesByFile(root + file) ?? []) {
@@ -79,9 +88,13 @@ async function checksOf(file) {
   return list.slice();
 }
 
-/** Verdict of one check: a kill, '' for none, or what was not reached. */
+/**
+ * Verdict of one check: a kill, or what was not reached. `cut` are runs that were given up after 2,000
+ * steps: an endless loop, where the check has none without the mutant.
+ */
 function verdictOf(run) {
   let unreached = '';
+  let cut = 0;
   const systematic = { random: false, maxRuns: RUNS, budgetMs: MS, shrink: false, minimise: false };
   const sampled = { ...systematic, random: true, preemptions: -1, reduction: false };
   for (const options of [systematic, sampled]) {
@@ -96,16 +109,17 @@ function verdictOf(run) {
       };
     }
     const { failure } = report;
+    cut += report.cut;
     if (failure !== null && KILLS.has(failure.kind)) return { kill: failure.kind };
     if (options === sampled && failure?.kind === 'unreachable') unreached = failure.message;
   }
-  return { unreached };
+  return { unreached, cut };
 }
 
-async function runMutant({ id, change, files }) {
+async function runMutant({ id, change, files, cutAnyway = [] }) {
   mutant = change;
   if (change !== undefined) invalidate(change.file);
-  const result = { id, kill: '', check: '', unreached: [], checks: 0 };
+  const result = { id, kill: '', check: '', unreached: [], cut: [], checks: 0 };
   for (const file of files) {
     runner.clearCache();
     let checks;
@@ -120,7 +134,8 @@ async function runMutant({ id, change, files }) {
     for (const { name, run } of checks) {
       result.checks++;
       process.send({ alive: name });
-      const { kill, unreached } = verdictOf(run);
+      const { kill, unreached, cut } = verdictOf(run);
+      if (cut > 0 && !cutAnyway.includes(name)) result.cut.push(name);
       if (unreached) result.unreached.push(`${name}: ${unreached}`);
       if (kill === undefined) continue;
       result.kill = kill;
@@ -133,9 +148,39 @@ async function runMutant({ id, change, files }) {
   return result;
 }
 
+/** The verdict of each of the `names`, with the search that the tests have; '' for a pass. */
+async function runNamed({ id, change, files, names, budgetMs }) {
+  mutant = change;
+  if (change !== undefined) invalidate(change.file);
+  const verdicts = {};
+  for (const file of files) {
+    runner.clearCache();
+    for (const { name, run } of await checksOf(file)) {
+      // Without a mutant all are asked for, known or not.
+      if (change !== undefined && !names.includes(name)) continue;
+      process.send({ alive: name });
+      try {
+        const { failure } = run({ budgetMs, shrink: false, minimise: false });
+        verdicts[name] = failure?.kind ?? '';
+      } catch (error) {
+        verdicts[name] = `error: ${String(error?.message ?? error)
+          .split('\n')[0]
+          .slice(0, 120)}`;
+      }
+    }
+  }
+  if (change !== undefined) invalidate(change.file);
+  return { id, verdicts };
+}
+
 process.on('message', async (job) => {
   const begin = performance.now();
-  const result = await runMutant(job);
+  let result;
+  try {
+    result = await (job.names === undefined ? runMutant(job) : runNamed(job));
+  } catch (error) {
+    result = { id: job.id, kill: '', verdicts: {}, error: String(error?.stack ?? error) };
+  }
   process.send({ result: { ...result, ms: Math.round(performance.now() - begin) } });
 });
 process.on('disconnect', () => process.exit(0));

@@ -20,45 +20,27 @@ function count(list, of) {
 export function page({ all, wanted, results, explained, files, runs }) {
   const killed = ({ id }) => results[id]?.kill !== '' && results[id] !== undefined;
   const byUnit = ({ id }) => results[id]?.kill === '' && results[id].unit === true;
-  const survived = ({ id }) => results[id]?.kill === '' && results[id].unit !== true;
+  const isEndless = (id) => (results[id]?.cut ?? []).length > 0;
+  const endless = ({ id }) =>
+    results[id]?.kill === '' && results[id].unit !== true && isEndless(id);
+  const survived = ({ id }) =>
+    results[id]?.kill === '' && results[id].unit !== true && !isEndless(id);
   const survivors = wanted.filter(survived);
   const unexplained = survivors.filter(({ id }) => explained[id] === undefined).map(({ id }) => id);
   const wrong = wanted.filter((one) => killed(one) && explained[one.id]).map(({ id }) => id);
+  const row = (name, of) => {
+    const own = wanted.filter(of);
+    const figures = [killed, endless, byUnit, survived].map((one) => count(own, one));
+    return [name, count(all, of), own.length, ...figures];
+  };
   const operators = [...new Set(all.map(({ operator }) => operator))];
-  const perOperator = operators.map((operator) => {
-    const own = wanted.filter((one) => one.operator === operator);
-    const made = count(all, (one) => one.operator === operator);
-    return [
-      operator,
-      made,
-      own.length,
-      count(own, killed),
-      count(own, byUnit),
-      count(own, survived),
-    ];
-  });
-  const perFile = files.map((file) => {
-    const own = wanted.filter((one) => one.file === file);
-    const made = count(all, (one) => one.file === file);
-    return [
-      `\`${file.replace('packages/', '')}\``,
-      made,
-      own.length,
-      count(own, killed),
-      count(own, byUnit),
-      count(own, survived),
-    ];
-  });
-  const head = ['', 'made', 'run', 'killed by a check', 'by a unit test', 'survive'];
+  const perOperator = operators.map((name) => row(name, ({ operator }) => operator === name));
+  const perFile = files.map((path) =>
+    row(`\`${path.replace('packages/', '')}\``, ({ file }) => file === path),
+  );
+  const head = ['', 'made', 'run', 'killed by a check', 'endless', 'by a unit test', 'survive'];
   const line = head.map(() => '---');
-  const total = [
-    'all',
-    all.length,
-    wanted.length,
-    count(wanted, killed),
-    count(wanted, byUnit),
-    survivors.length,
-  ];
+  const total = row('all', () => true);
   const verdicts = new Map();
   for (const one of wanted.filter(killed)) {
     const kind = results[one.id].kill.split(':')[0];
@@ -82,11 +64,12 @@ Written by \`pnpm test:mutants --generated\`; the explanations stand in
 each mutant, is in [interleave-mutants.md](interleave-mutants.md).
 
 The mutants are made from the syntax tree of the sources that hold protocols between CPUs. Each is run
-against the checks that concern its file, ${runs} schedules of systematic search and ${runs} at random for
-each check, ended by the first kill; whatever survives is run against the unit tests as well. A check that merely
-no longer reaches a case kills nothing. Of ${all.length} mutants a sample of ${wanted.length} was run, chosen by a hash of
-file, function and text, so that the same mutant is in or out whatever else changes
-(\`--all\` runs all of them, in some hours).
+against the checks that concern its file, at most ${runs} schedules of systematic search and ${runs} at random
+for each check, ended by the first kill. A check that merely no longer reaches a case kills nothing. Of
+${all.length} mutants a sample of ${wanted.length} was run, chosen by a hash of file, function and text, so that the same
+mutant is in or out whatever else changes (\`--all\` runs all of them, in some hours). The last three
+operators change what a single thread does; above \`memory\` they are left to the unit tests
+(\`--unit\` runs the survivors against those too).
 
 | operator | what it does |
 | --- | --- |
@@ -104,6 +87,9 @@ file, function and text, so that the same mutant is in or out whatever else chan
 ${table([head, line, ...perOperator, total])}
 
 ${table([head, line, ...perFile])}
+
+*Endless*: no check failed, but runs were cut after 2,000 steps, of which the check has none without the
+mutant. The explorer prints that and does not call it a failure.
 
 The checks' verdicts: ${[...verdicts]
     .toSorted((a, b) => b[1] - a[1])

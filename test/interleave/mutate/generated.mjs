@@ -1,20 +1,20 @@
 /**
  * `pnpm test:mutants --generated`: mutants made from the syntax tree of our concurrency sources
- * (operators.mjs), each run against the checks that concern its file (child.mjs), the survivors then
- * against the unit tests of the package, and docs/interleave-mutants-generated.md written from it.
+ * (operators.mjs), each run against the checks that concern its file (child.mjs), and docs/interleave-mutants-generated.md written from it.
  * Fails when a survivor has no explanation in generated-survivors.json, or an explained mutant of the
  * sample is killed (the explanation is wrong, or out of date).
  *
  *   --all         every mutant; otherwise a sample that depends on a mutant's id only (RATES)
  *   --again       only the survivors of the last run, and what the last run did not have
+ *   --keep        only what the last run did not have: checks, then unit tests
  *   --list        prints the sample, runs nothing
- *   --no-unit     leaves out the unit tests
+ *   --unit        runs the survivors against the unit tests of their package as well
  *   words         mutants whose id contains all of them
  *
- * UMBUF_MUTANT_RUNS: schedules of each of a check's two searches, 600 when absent;
- * UMBUF_MUTANT_BUDGET_MS bounds each in time as well (4000); UMBUF_MUTANT_JOBS: processes (2).
+ * UMBUF_MUTANT_RUNS: schedules of each of a check's two searches, 300 when absent;
+ * UMBUF_MUTANT_BUDGET_MS bounds each in time as well (1500); UMBUF_MUTANT_JOBS: processes (2).
  */
-import { fork, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -22,13 +22,17 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { page } from './document.mjs';
 import { mutantsOf } from './operators.mjs';
+import { JOBS, runAll } from './pool.mjs';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const cache = join(root, 'node_modules/.cache/umbuf-generated-mutants.json');
 const explanations = join(root, 'test/interleave/mutate/generated-survivors.json');
 const document = join(root, 'docs/interleave-mutants-generated.md');
 
-/** Of a hundred mutants of a kind, how many are in the sample. */
+/**
+ * Of a hundred mutants of a kind, how many are in the sample. The last three change what a single
+ * thread does: above `memory` they are left to the unit tests (and to `--all`).
+ */
 const RATES = {
   drop: 75,
   swap: 75,
@@ -39,21 +43,27 @@ const RATES = {
   negate: 10,
   'drop-plain': 10,
 };
+const SEQUENTIAL = new Set(['boundary', 'negate', 'drop-plain']);
+
+function isInSample({ id, file, operator }) {
+  if (SEQUENTIAL.has(operator) && !file.startsWith('packages/memory/')) return false;
+  return percentile(id) < RATES[operator];
+}
 
 /** Which checks concern which sources; the first list whose pattern fits, cheapest check first. */
 const RELEVANT = [
-  [/sync\/mutex/, ['mutex', 'obstruction', 'recover', 'generated', 'death']],
-  [/sync\/ring/, ['ring', 'ring-waits', 'generated']],
+  [/sync\/mutex/, ['mutex', 'obstruction', 'recover', 'death']],
+  [/sync\/ring/, ['ring', 'ring-waits']],
   [/sync\/tagged-stack/, ['tagged-stack', 'obstruction']],
   [/sync\/refcount/, ['refcount', 'obstruction', 'external']],
   [/sync\/limit-recover/, ['limit-death']],
-  [/sync\/(limit|wait-cell)/, ['limit', 'limit-death', 'generated']],
+  [/sync\/(limit|wait-cell)/, ['limit', 'limit-death']],
   [/memory\/src\/cpu\/recover/, ['recover', 'death', 'limit-death']],
   [/memory\/src\/cpu/, ['cpu', 'attach', 'recover', 'death']],
   [/memory\/src\/page/, ['pages', 'death', 'recover']],
   [/uma\/src\/recover/, ['death']],
   [/uma\/src\/create/, ['create']],
-  [/uma\/src/, ['uma', 'drain', 'death', 'generated-zones']],
+  [/uma\/src/, ['uma', 'drain', 'death']],
   [/mbuf\/src/, ['external', 'mbuf']],
 ];
 
@@ -70,10 +80,7 @@ const FILES = [
 
 const flags = new Set(process.argv.slice(2).filter((word) => word.startsWith('--')));
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
-const RUNS = Number(process.env.UMBUF_MUTANT_RUNS ?? 600);
-const JOBS = Number(process.env.UMBUF_MUTANT_JOBS ?? 2);
-/** A check that says nothing for so long hangs outside shared memory. */
-const SILENT_MS = 60_000;
+const RUNS = Number(process.env.UMBUF_MUTANT_RUNS ?? 300);
 
 function percentile(id) {
   return createHash('sha256').update(id).digest().readUInt16BE(0) % 100;
@@ -86,71 +93,14 @@ function checksFor(file) {
     .filter((path) => existsSync(root + path));
 }
 
-/** Runs jobs in `JOBS` processes, each replaced when it hangs or has done fifty. */
-async function runAll(jobs, onResult) {
-  let next = 0;
-  const serve = async () => {
-    while (next < jobs.length) {
-      const child = fork(fileURLToPath(new URL('child.mjs', import.meta.url)), {
-        stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-      });
-      const inbox = [];
-      let wake = () => {};
-      child.on('message', (message) => {
-        inbox.push(message);
-        wake();
-      });
-      child.on('exit', () => {
-        inbox.push({ gone: true });
-        wake();
-      });
-      const receive = async (ms) => {
-        if (inbox.length === 0) {
-          await new Promise((resolve) => {
-            const timer = setTimeout(resolve, ms);
-            wake = () => {
-              clearTimeout(timer);
-              resolve();
-            };
-          });
-        }
-        return inbox.shift();
-      };
-      let message = await receive(SILENT_MS);
-      for (let done = 0; done < 50 && next < jobs.length && message?.gone !== true; done++) {
-        const job = jobs[next++];
-        child.send(job);
-        let check = '';
-        for (;;) {
-          message = await receive(SILENT_MS);
-          if (message?.alive !== undefined) {
-            check = message.alive;
-            continue;
-          }
-          break;
-        }
-        if (message?.result !== undefined) onResult(job, message.result);
-        else {
-          const kill = message === undefined ? 'hangs' : 'ends the process';
-          onResult(job, { id: job.id, kill, check, unreached: [], checks: 0, ms: SILENT_MS });
-          break;
-        }
-      }
-      child.kill('SIGKILL');
-    }
-  };
-  await Promise.all(Array.from({ length: JOBS }, serve));
-}
-
 /** Whether the unit tests of the mutant's package fail; a run that hangs fails. */
 function unitTestsFail(change) {
   const vitest = createRequire(import.meta.url).resolve('vitest/package.json');
   const suite = change.file.split('/').slice(0, 2).join('/');
-  const packages = suite === 'packages/memory' ? [suite, 'packages/uma'] : [suite];
   return new Promise((resolve) => {
     const child = spawn(
       process.execPath,
-      [join(dirname(vitest), 'vitest.mjs'), 'run', '--project=unit', '--bail=1', ...packages],
+      [join(dirname(vitest), 'vitest.mjs'), 'run', '--project=unit', '--bail=1', suite],
       { cwd: root, env: { ...process.env, UMBUF_MUTANT: JSON.stringify(change) }, stdio: 'ignore' },
     );
     const timer = setTimeout(() => child.kill('SIGKILL'), 180_000);
@@ -165,13 +115,15 @@ const all = FILES.filter((file) => existsSync(root + file)).flatMap((file) =>
   mutantsOf(file, readFileSync(root + file, 'utf8')),
 );
 const wanted = all.filter(
-  ({ id, operator }) =>
-    (flags.has('--all') || words.length > 0 || percentile(id) < RATES[operator]) &&
-    words.every((word) => id.includes(word)),
+  (mutant) =>
+    (flags.has('--all') || isInSample(mutant)) && words.every((word) => mutant.id.includes(word)),
 );
 const last = existsSync(cache) ? JSON.parse(readFileSync(cache, 'utf8')) : { results: {} };
-const results = flags.has('--again') ? last.results : {};
-const todo = wanted.filter(({ id }) => !results[id]?.kill);
+const results = flags.has('--again') || flags.has('--keep') ? last.results : {};
+const todo = wanted.filter(({ id }) => {
+  if (flags.has('--keep') && results[id] !== undefined) return false;
+  return !results[id]?.kill && !results[id]?.unit;
+});
 console.log(`${all.length} mutants, ${wanted.length} in this run, ${todo.length} to do`);
 if (flags.has('--list')) {
   for (const { id, line } of wanted) console.log(`${line}\t${id}`);
@@ -187,10 +139,12 @@ const store = () => {
 // Without a mutant everything passes; else kills would mean nothing.
 const files = [...new Set(wanted.flatMap(({ file }) => checksFor(file)))];
 let broken = 0;
+const cutAnyway = [];
 await runAll(
   files.map((file) => ({ id: file, files: [file] })),
-  (job, { kill, check, ms }) => {
+  (job, { kill, check, cut, ms }) => {
     if (kill !== '') broken++;
+    cutAnyway.push(...cut);
     console.log(
       `${kill === '' ? 'ok  ' : 'FAIL'} unmutated ${job.id}: ${kill} ${check} (${ms} ms)`,
     );
@@ -199,7 +153,7 @@ await runAll(
 if (broken > 0) process.exit(1);
 
 await runAll(
-  todo.map((change) => ({ id: change.id, change, files: checksFor(change.file) })),
+  todo.map((change) => ({ id: change.id, change, files: checksFor(change.file), cutAnyway })),
   (job, result) => {
     results[job.id] = result;
     store();
@@ -208,7 +162,7 @@ await runAll(
   },
 );
 
-if (!flags.has('--no-unit')) {
+if (flags.has('--unit')) {
   const survivors = wanted.filter(({ id }) => results[id].kill === '' && !results[id].unit);
   let next = 0;
   const serve = async () => {

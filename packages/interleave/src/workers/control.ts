@@ -4,13 +4,11 @@
  *   0       stress: arrivals at the start lines so far; lockstep: position in the list of events
  *   1       the run is over: everybody stops waiting
  *   2 + c   stress: runs CPU c has finished; lockstep: 1 running, 2 asleep, 3 done, 4 diverged
- *   16 ..   lockstep: the CPU of each event, then -1
  */
 
 export const POSITION = 0;
 export const OVER = 1;
 export const PROGRESS = 2;
-export const EVENTS = 16;
 
 export const RUNNING = 1;
 export const ASLEEP = 2;

@@ -7,6 +7,8 @@ import type { BodyResult, WorkerSetup } from './scenario.ts';
 export type CrewMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'results'; readonly results: BodyResult[][] }
+  /** Lock step: the worker stands where its CPU died, and waits to be terminated. */
+  | { readonly kind: 'dying' }
   | { readonly kind: 'diverged'; readonly expected: string; readonly got: string };
 
 /** The workers of a scenario; `stop` ends them. */
@@ -82,6 +84,11 @@ export class Crew {
         };
       });
     }
+  }
+
+  /** Terminates one worker and waits until its thread is gone. */
+  async kill(i: number): Promise<void> {
+    await this.#workers[i]?.terminate();
   }
 
   async stop(): Promise<void> {

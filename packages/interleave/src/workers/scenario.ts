@@ -11,6 +11,9 @@ export interface SharedScenario<C = any, S = any> extends Scenario<C> {
   readonly attach?: (shared: S) => C;
 }
 
+/** Name of the CPU that runs `onDeath`: no scenario's own, which comes from source. */
+export const ON_DEATH = '(onDeath)';
+
 /** What a worker is told when it starts. */
 export interface WorkerSetup {
   /** URL of the module with the scenario. */

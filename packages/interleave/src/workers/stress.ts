@@ -39,6 +39,21 @@ export interface StressReport {
   readonly failure: string | null;
 }
 
+/** The report as a table of outcomes, the rarest last. */
+export function stressTable(name: string, report: StressReport): string {
+  const { ok, runs, ms, seed, failure } = report;
+  const rows = Object.entries(report.outcomes).toSorted(([, a], [, b]) => b.count - a.count);
+  const width = Math.max(7, ...rows.map(([id]) => id.length));
+  const lines = rows.map(([id, { count, expect }]) => {
+    const share = `${((100 * count) / runs).toFixed(2)} %`;
+    return `  ${id.padEnd(width)} ${String(count).padStart(10)} ${share.padStart(9)}  ${expect}`;
+  });
+  const head = `${ok ? 'ok' : 'FAILED'}: ${name}: ${runs} runs in ${Math.round(ms)} ms, seed ${seed}`;
+  const title = `  ${'outcome'.padEnd(width)} ${'runs'.padStart(10)} ${'share'.padStart(9)}  expected`;
+  const table = lines.length === 0 ? [] : [title, ...lines];
+  return [head, ...table, ...(failure === null ? [] : [`  ${failure}`])].join('\n');
+}
+
 /** Runs a module's scenario on real workers for a while. The module must be JavaScript. */
 export async function stress(
   module: string | URL,

@@ -9,7 +9,6 @@ import { parentPort, workerData } from 'node:worker_threads';
 import {
   ASLEEP,
   DIVERGED,
-  EVENTS,
   FINISHED,
   OVER,
   POSITION,
@@ -19,7 +18,7 @@ import {
   waitFor,
 } from './control.ts';
 import type { LockEvent } from './lockstep.ts';
-import { runScript, type SharedScenario, type WorkerSetup } from './scenario.ts';
+import { ON_DEATH, runScript, type SharedScenario, type WorkerSetup } from './scenario.ts';
 
 const setup = workerData as WorkerSetup;
 const control = new Int32Array(setup.control);
@@ -37,10 +36,18 @@ function turn(): LockEvent {
     if (events[position]?.cpu !== setup.index) continue;
     if (!waitFor(control, POSITION, (value) => value >= position)) throw new Stop();
     next = position + 1;
-    return events[position] as LockEvent;
+    const event = events[position] as LockEvent;
+    if (event.kind === 'dies') die();
+    return event;
   }
   // Beyond the list nothing runs: the virtual run ended here.
   throw new Stop();
+}
+
+/** Stands still until the main thread has terminated this worker. */
+function die(): never {
+  parentPort?.postMessage({ kind: 'dying' });
+  for (;;) real.wait(control, mine, real.load(control, mine));
 }
 
 function pass(): void {
@@ -117,7 +124,7 @@ async function main(): Promise<void> {
   if (setup.mode === 'lockstep') replaceAtomics();
   const module = (await import(setup.module)) as Record<string, SharedScenario>;
   const scenario = module[setup.name];
-  const script = scenario?.cpus[setup.cpu];
+  const script = setup.cpu === ON_DEATH ? recoverer(scenario) : scenario?.cpus[setup.cpu];
   if (scenario === undefined || script === undefined) {
     throw new Error(
       `interleave: ${setup.module} has no scenario '${setup.name}' with '${setup.cpu}'`,
@@ -146,6 +153,8 @@ async function main(): Promise<void> {
           for (let delay = (random >>> 8) & 127; delay > 0; delay--) real.load(control, mine);
         }
         const done = runScript(scenario, script, context);
+        // It may be meant to die behind its last operation.
+        if (setup.mode === 'lockstep') dieBehind();
         const stopped = done.some(({ error }) => error === 'Error: stop');
         results.push(stopped ? [] : done);
         if (setup.mode === 'stress') real.store(control, mine, message.from + i + 1);
@@ -155,6 +164,27 @@ async function main(): Promise<void> {
     },
   );
   parentPort?.postMessage({ kind: 'ready' });
+}
+
+/** The script of one more worker: `onDeath` for each death, in their order. */
+function recoverer(scenario: SharedScenario | undefined): ((context: unknown) => void) | undefined {
+  const onDeath = scenario?.onDeath;
+  if (scenario === undefined || onDeath === undefined) return undefined;
+  const names = Object.keys(scenario.cpus);
+  return (context) => {
+    for (const [position, { kind, cpu }] of events.entries()) {
+      if (kind !== 'dies') continue;
+      // Also what it accesses plainly comes behind the death.
+      if (!waitFor(control, POSITION, (value) => value > position)) throw new Stop();
+      onDeath(context, names[cpu] as string, 0);
+    }
+  };
+}
+
+function dieBehind(): void {
+  const own = events.findIndex(({ cpu }, position) => position >= next && cpu === setup.index);
+  if (own < 0 || events[own]?.kind !== 'dies') return;
+  if (waitFor(control, POSITION, (value) => value >= own)) die();
 }
 
 function withRealAtomics<T>(body: () => T): T {
@@ -168,5 +198,4 @@ function withRealAtomics<T>(body: () => T): T {
 }
 
 Stop.prototype.toString = () => 'Error: stop';
-void EVENTS;
 await main();
