@@ -19,8 +19,10 @@ export async function sampleRun<Result>(
   let taken: { readonly result: Result } | undefined;
   await session.run({
     ...options,
-    onProgress: ({ seconds }) => {
-      if (seconds * 2 >= options.seconds) taken ??= { result: sample(session.uma) };
+    onProgress: ({ seconds, rates }) => {
+      // No rates yet: a machine so busy that its CPUs have not begun.
+      if (seconds * 2 >= options.seconds && rates.length > 0)
+        taken ??= { result: sample(session.uma) };
     },
   });
   return (taken ?? { result: sample(session.uma) }).result;
