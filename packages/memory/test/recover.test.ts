@@ -198,7 +198,10 @@ test('a recoverer that dies at any entry is recovered, and then its patient', ()
     expect(auditTokens(arena, pool), `died at entry ${point}`).toEqual([]);
     if (ended) break;
   }
-  expect(deaths, 'two page runs, one cache, three held tokens: lock and unlock each').toBe(12);
+  expect(
+    deaths,
+    'the look for a section (2); two page runs, one cache, three held tokens: lock and unlock each',
+  ).toBe(14);
 });
 
 test('a user that dies at any entry of take and give loses no token', () => {

@@ -323,6 +323,15 @@ describe('a CPU that dies in a section', () => {
     expect(fsck(umas[0]!).violations).toEqual([]);
   });
 
+  test('is not recovered from inside a section', () => {
+    const { umas } = virtualCpus(2);
+    umas[0]!.smr('test').enter();
+    const { incarnation } = umas[1]!.cpu;
+    expect(thrownBy(() => recover(umas[0]!.cpu, 1, incarnation))).toBeInstanceOf(SectionError);
+    umas[0]!.smr('test').exit();
+    expect(recover(umas[0]!.cpu, 1, incarnation)).toBe('recovered');
+  });
+
   test('leaves a number whose next thread can read', () => {
     const { arena, umas } = virtualCpus(2);
     const victim = umas[1]!;

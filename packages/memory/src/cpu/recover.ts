@@ -14,6 +14,7 @@ import { WAITERS } from '../sync/mutex.ts';
 import type { Cpu } from './cpu.ts';
 import { HandKind } from './hand-stack.ts';
 import { claimerIsDead, enterCpu } from './protocol.ts';
+import { requireNoSection } from './section.ts';
 import {
   CpuState,
   packState,
@@ -74,11 +75,13 @@ function tryMarkDead(cpu: Cpu, dead: number, incarnation: number): 'dead' | 'not
  *
  * A thread that learns of deaths by its own event loop must not sleep in here for a lock whose
  * holder dies meanwhile: nobody would recover that one. Give it a CPU with `mayBlock: false`, on
- * which the answer is `busy` instead. Throws `ArgumentError` for its own number or one out of
+ * which the answer is `busy` instead. Throws `SectionError` inside a read section (a
+ * repair may have to wait for readers), `ArgumentError` for its own number or one out of
  * range, and what a repair threw; then the CPU stays dead and may be recovered again.
  */
 export function recover(cpu: Cpu, dead: number, incarnation: number): RecoverResult {
   if (dead === cpu.number) throw new ArgumentError(`recover: CPU ${dead} recovers itself`);
+  requireNoSection(cpu, 'recover');
   const marked = tryMarkDead(cpu, dead, incarnation);
   if (marked !== 'dead') return marked;
   const { words, arena } = cpu;

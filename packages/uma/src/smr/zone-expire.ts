@@ -8,13 +8,14 @@
  * item goes to the keg, fit for nothing else.
  */
 
-import { type Cpu, isInSection, reserveSlot } from '@umbuf/memory';
+import { isInSection, reserveSlot } from '@umbuf/memory';
 import { trashFill } from '../debug.ts';
 import { giveBack } from '../hands.ts';
 import { kegRelease } from '../keg.ts';
 import { BucketHeader, CallbackBit, Feature, Hand, ItemState, ZoneRecord } from '../layout.ts';
 import type { Uma } from '../uma.ts';
-import { mayRun, runDtor, runZfini } from '../zone-callbacks.ts';
+import { canRun, mayRun, runDtor, runZfini } from '../zone-callbacks.ts';
+import { ZoneState, zoneState } from '../zone-life.ts';
 import { smrPoll } from './poll.ts';
 
 const COUNT = BucketHeader.fields.count.at;
@@ -23,14 +24,23 @@ const ITEMS = BucketHeader.words;
 const Z = ZoneRecord.fields;
 
 /**
- * Whether a bucket with this tag may be taken off the queue now; never waits. Dtors do not run
- * inside a read section: they may free, which is not allowed there.
+ * Whether a bucket with this tag may be taken off the queue now; never waits. A bucket whose dtors
+ * this thread cannot run stays there.
  */
 export function mayTake(uma: Uma, zone: number, tag: number): boolean {
   if (tag === 0) return true;
-  const cpu: Cpu = uma.cpu;
-  if (isInSection(cpu) && hasDtor(uma, zone)) return false;
-  return smrPoll(cpu, uma.words[zone + Z.smr.at]!, tag);
+  if (hasDtor(uma, zone) && !mayDestruct(uma, zone)) return false;
+  return smrPoll(uma.cpu, uma.words[zone + Z.smr.at]!, tag);
+}
+
+/**
+ * Not inside a read section: a dtor may free, which is not allowed there. Nor in a thread that has not
+ * opened the zone, but for the end of a destroy that its thread did not live to see: there the dtors
+ * are left out and counted, as a zone fini is.
+ */
+function mayDestruct(uma: Uma, zone: number): boolean {
+  if (isInSection(uma.cpu)) return false;
+  return canRun(uma, zone, CallbackBit.dtor) || zoneState(uma, zone) !== ZoneState.live;
 }
 
 /** Dtors and trash for the tagged bucket in `slot`, whose goal is reached; then it has no tag. */
@@ -41,7 +51,6 @@ export function expireBucket(uma: Uma, slot: number): void {
   words[slot] = Hand.expiring;
   // end
   const zone = words[slot + 2]!;
-  // Only who finishes a dead one's destroy gets here without the callbacks: counted, as a zone fini is.
   finish(uma, slot, hasDtor(uma, zone) && mayRun(uma, zone, CallbackBit.dtor));
 }
 
