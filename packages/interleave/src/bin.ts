@@ -94,7 +94,7 @@ function merge(paths: readonly string[], html: string | undefined): number {
     mkdirSync(html, { recursive: true });
     writeFileSync(join(html, `${key}.html`), merged.html(sourceOf));
   }
-  console.log(`${checks.size} checks, ${failed} failed`);
+  console.log(`${checks.size} ${checks.size === 1 ? 'check' : 'checks'}, ${failed} failed`);
   return failed === 0 ? 0 : 1;
 }
 

@@ -297,6 +297,7 @@ describe('shards', () => {
     expect(merged.ok).toBe(false);
     expect(merged.failure?.kind).toBe('incomplete');
     expect(merged.text()).toContain('not explored, their reports are missing: shards 2/3');
+    expect(merged.covered).toMatch(/^2 of 3 shards: /);
     expect(merged.exhaustive).toBe('');
   });
 

@@ -43,7 +43,8 @@ export function mergeReports(
   if (shards > 1 && failing.length > 1) {
     notes.push(`${failing.length} of ${shards} shards failed; shown is the first`);
   }
-  const what = generated ? 'generated scenarios' : 'shards';
+  const some = missing.length > 0 ? `${reports.length} of ${shards}` : `${reports.length}`;
+  const what = `${some} ${generated ? 'generated scenarios' : 'shards'}`;
   const merged: CheckReport = {
     ...first,
     shard: generated ? first.shard : [0, 1],
@@ -56,7 +57,7 @@ export function mergeReports(
     cut: sum((r) => r.cut),
     folded: sum((r) => r.folded),
     exhaustive,
-    covered: `${reports.length} ${what}: ${coveredByAll(reports, phases, exhaustive, generated)}`,
+    covered: `${what}: ${coveredByAll(reports, phases, exhaustive, generated)}`,
     reachable,
     outcomes,
     notes,
