@@ -7,7 +7,7 @@
 
 import { ArgumentError, enterCpu, requireInteger } from '@umbuf/memory';
 import { bucketSizeBeforeCpuDrain } from './bucket-ladder.ts';
-import { drainCpus } from './drain-cpus.ts';
+import { drainCpus, flushOwn } from './drain-cpus.ts';
 import { InternalFlag, ZoneFlag } from './flags.ts';
 import { fail, handHeight } from './hands.ts';
 import { ZoneRecord } from './layout.ts';
@@ -106,7 +106,11 @@ export function reclaimAll(
     // What everybody sees is gone already, so the visit to the CPUs has the less to move.
     for (const zone of zones) shrinkForCpuDrain(uma, zone);
     drainCpus(uma, zones, answerMs, pass.unanswered);
-    for (const zone of zones) reclaimZone(uma, zone, 'drain', domain, pass);
+    for (const zone of zones) {
+      // Zone finis of those before it may have freed its items (packets their clusters).
+      flushOwn(uma, zone);
+      reclaimZone(uma, zone, 'drain', domain, pass);
+    }
   }
   drainInternal(uma, request === 'drain-cpu', domain, answerMs, pass);
   // The kernel looks again at its next tick only; here none may come.

@@ -231,3 +231,26 @@ it('the internal zones become one smaller in their buckets, however many rounds 
   expect(uma.words[bucketZone + Z.bucketSize.at]).toBe(98);
   expect(BUCKET_ZONES).toHaveLength(uma.bucketZones.length);
 });
+
+it('one drain of the CPUs brings back what the zone fini of another zone frees', () => {
+  const { uma, zone: clusters } = make({ size: 2048 });
+  const inside = new Map<number, number>();
+  const packets = uma.open(
+    defineZone({
+      name: 'packets',
+      size: 256,
+      zinit: (_zone, item) => {
+        inside.set(item, clusters.alloc(M_NOWAIT));
+        return 0;
+      },
+      zfini: (_zone, item) => clusters.free(inside.get(item)!),
+    }),
+  );
+  reclaim(uma, 'drain-cpu');
+  const free = freePageCount(uma.arena);
+  for (const item of allocMany(packets, 500)) packets.free(item);
+  expect(clusters.statistics().live).toBeGreaterThanOrEqual(500);
+  reclaim(uma, 'drain-cpu');
+  expect(clusters.statistics()).toMatchObject({ live: 0, cached: 0, queued: 0, pages: 0 });
+  expect(freePageCount(uma.arena)).toBe(free);
+});
