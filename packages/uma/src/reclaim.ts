@@ -106,15 +106,26 @@ export function reclaimAll(
     // What everybody sees is gone already, so the visit to the CPUs has the less to move.
     for (const zone of zones) shrinkForCpuDrain(uma, zone);
     drainCpus(uma, zones, answerMs, pass.unanswered);
-    for (const zone of zones) {
-      // Zone finis of those before it may have freed its items (packets their clusters).
-      flushOwn(uma, zone);
-      reclaimZone(uma, zone, 'drain', domain, pass);
-    }
+    drainAgain(uma, zones, domain, pass);
   }
   drainInternal(uma, request === 'drain-cpu', domain, answerMs, pass);
   // The kernel looks again at its next tick only; here none may come.
   updateBucketDisable(uma);
+}
+
+/**
+ * What the CPUs gave back. A fini or zone fini may free items of another zone (a packet its cluster), which
+ * then stand in this CPU's cache: so that goes too, and again until a round frees no slab.
+ */
+function drainAgain(uma: Uma, zones: readonly number[], domain: number, pass: Pass): void {
+  for (let round = 0; round < ROUNDS; round++) {
+    const before = pass.slabs;
+    for (const zone of zones) {
+      flushOwn(uma, zone);
+      reclaimZone(uma, zone, 'drain', domain, pass, round === 0);
+    }
+    if (pass.slabs === before) return;
+  }
 }
 
 /** Highest numbers first: the internal zones have the lowest, and gain items from the others. */
@@ -133,8 +144,8 @@ function shrinkForCpuDrain(uma: Uma, zone: number): void {
   Atomics.store(words, zone + Z.bucketSize.at, next);
 }
 
-/** Rounds over the internal zones: they give items to each other. */
-const INTERNAL_ROUNDS = 8;
+/** Rounds over zones that give items to each other, at most. */
+const ROUNDS = 8;
 
 /**
  * Slab headers, item tables and buckets that the other zones gave back. They are drained whatever the
@@ -149,7 +160,7 @@ function drainInternal(
   pass: Pass,
 ): void {
   const zones = [...uma.bucketZones, ...uma.tableZones, ...uma.slabZones];
-  for (let round = 0; round < INTERNAL_ROUNDS; round++) {
+  for (let round = 0; round < ROUNDS; round++) {
     const before = pass.slabs;
     if (cpuCaches) drainCpus(uma, uma.bucketZones, answerMs, pass.unanswered);
     for (const zone of zones) reclaimZone(uma, zone, 'drain', domain, pass, round === 0);

@@ -232,25 +232,33 @@ it('the internal zones become one smaller in their buckets, however many rounds 
   expect(BUCKET_ZONES).toHaveLength(uma.bucketZones.length);
 });
 
-it('one drain of the CPUs brings back what the zone fini of another zone frees', () => {
-  const { uma, zone: clusters } = make({ size: 2048 });
-  const inside = new Map<number, number>();
-  const packets = uma.open(
-    defineZone({
-      name: 'packets',
-      size: 256,
+it.each(['older', 'younger'])(
+  'a drain of everything gets what zone finis give back to an %s zone',
+  (age) => {
+    const made = make();
+    const { uma, zone } = made;
+    const parts: number[] = [];
+    const whole = defineZone({
+      name: 'whole',
+      size: 64,
       zinit: (_zone, item) => {
-        inside.set(item, clusters.alloc(M_NOWAIT));
-        return 0;
+        const part = (age === 'older' ? zone : younger()).alloc(M_NOWAIT);
+        uma.words[item >> 2] = part;
+        parts.push(part);
+        return part === 0 ? 1 : 0;
       },
-      zfini: (_zone, item) => clusters.free(inside.get(item)!),
-    }),
-  );
-  reclaim(uma, 'drain-cpu');
-  const free = freePageCount(uma.arena);
-  for (const item of allocMany(packets, 500)) packets.free(item);
-  expect(clusters.statistics().live).toBeGreaterThanOrEqual(500);
-  reclaim(uma, 'drain-cpu');
-  expect(clusters.statistics()).toMatchObject({ live: 0, cached: 0, queued: 0, pages: 0 });
-  expect(freePageCount(uma.arena)).toBe(free);
-});
+      zfini: (_zone, item) => {
+        (age === 'older' ? zone : younger()).free(uma.words[item >> 2]!);
+      },
+    });
+    const wholes = uma.open(whole);
+    const younger = (): Zone => uma.open(youngerDefinition);
+    uma.open(youngerDefinition);
+    wholes.freeMany(allocMany(wholes, 300), 0, 300);
+    expect(parts.length).toBeGreaterThanOrEqual(300);
+    reclaim(uma, 'drain-cpu');
+    for (const each of [zone, wholes, younger()]) expect(each.statistics().pages).toBe(0);
+  },
+);
+
+const youngerDefinition = defineZone({ name: 'younger', size: 256 });
