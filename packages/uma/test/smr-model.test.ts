@@ -145,7 +145,7 @@ const commands: fc.Arbitrary<Command[]> = fc.array(
 const shapes = [
   ['items of 2 KiB', { size: 2048 }, 20],
   ['items of 2 KiB with a dtor', { size: 2048, dtor: () => {} }, 20],
-  ['items without buckets', { size: 512, flags: ZoneFlag.SMR | ZoneFlag.NOBUCKET }, 6],
+  ['items without buckets', { size: 512, flags: ZoneFlag.SMR | ZoneFlag.NOBUCKET }, 4],
 ] as const;
 
 /** The zone on CPUs that may not block: what has to wait for a reader is put off. */
