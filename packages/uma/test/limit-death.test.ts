@@ -246,6 +246,22 @@ test('a sleeper that dies leaves its place, and what it was granted, to the next
   check(setting, 1, 'granted');
 });
 
+test('what a CPU had cached when it died goes to who sleeps', () => {
+  const setting = setUp({ size: 100 });
+  const [victim, other] = setting.zones;
+  victim.setMax(40);
+  for (const item of allocAll(victim, 4)) victim.free(item);
+  const { cached, queued } = victim.statistics();
+  expect(cached).toBeGreaterThan(0);
+  const held = allocAll(other, 40 - cached - queued);
+  // The victim is running: it was asked, and dies before it answers.
+  sleeper(setting, other);
+  expect(Atomics.load(other.uma.words, setting.cells[0]!)).toBe(CellState.waiting);
+  recoverVictim(setting, 'running');
+  expect(Atomics.load(other.uma.words, setting.cells[0]!) & 3).toBe(CellState.granted);
+  check(setting, held.length, 'running');
+});
+
 test('a recoverer without the zone leaves a note and wakes the sleepers', () => {
   const { umas } = virtualCpus(3, { level: 'checks', bytes: 1 << 18 });
   const [victim, other, supervisor] = umas as unknown as Setting['umas'];
