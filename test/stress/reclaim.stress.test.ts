@@ -2,6 +2,9 @@
  * Reclaim with real workers: the caches of CPUs in every state, requests that wait for pages, arenas
  * that are full all the time, and deaths in all of that. In the end every page is back.
  */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
 import {
   Arena,
@@ -298,4 +301,13 @@ test(`CPUs die in a full arena and no page is lost but those of items in flight 
   expect(lost).toBeLessThanOrEqual(rounds);
   // A slab of ten pages and one of headers for each.
   expect(bench.free - freePageCount(arena)).toBeLessThanOrEqual(lost * 12);
+});
+
+test('the timer of the periods keeps no process alive', async () => {
+  const from = performance.now();
+  const script = fileURLToPath(new URL('../dist/fixtures/trim-child.js', import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [script], { timeout: 60_000 });
+  expect(stdout.trim()).toBe('16 items live');
+  // Far less than the period of its timer.
+  expect(performance.now() - from).toBeLessThan(19_000);
 });
