@@ -160,6 +160,8 @@ describe('generated scenarios', () => {
 
   test('a line that names none of them is refused', () => {
     expect(() => check.ops('mixed', spec, { ...options, replay: '0x3' })).toThrow(SyntaxError);
-    expect(() => check.ops('mixed', spec, { ...options, replay: '#9999s5 0x3' })).toThrow(RangeError);
+    expect(() => check.ops('mixed', spec, { ...options, replay: '#9999s5 0x3' })).toThrow(
+      RangeError,
+    );
   });
 });
