@@ -260,10 +260,7 @@ function countOut(uma: Uma, zone: number, keg: number): Losses {
 function loseSlabs(uma: Uma, zone: number, keg: number): Losses {
   const { arena } = uma;
   const leaked: LeakedItem[] = [];
-  const ipers = words(uma, keg + K.ipers.at);
   const ppera = words(uma, keg + K.ppera.at);
-  let pages = 0;
-  let free = 0;
   for (let domain = 0; domain < arena.domains; domain++) {
     const record = kegDomain(keg, domain);
     lockMutex(uma.cpu, record);
@@ -271,14 +268,14 @@ function loseSlabs(uma: Uma, zone: number, keg: number): Losses {
       // Ends with the list: each round takes its head.
       for (let slab = words(uma, record + list); slab !== 0; slab = words(uma, record + list)) {
         listLeaks(uma, keg, slab, leaked);
-        free += words(uma, slab + S.freeCount.at);
-        pages += ppera;
         loseSlab(uma, keg, record, list, slab);
       }
     }
     unlockMutex(uma.cpu, record);
   }
-  const items = (pages / ppera) * ipers - free;
+  // By the keg's own counts: a destroy that was broken off may have lost some before.
+  const pages = words(uma, keg + K.lostSlabs.at) * ppera;
+  const items = words(uma, keg + K.lostItems.at);
   const warning =
     pages === 0
       ? undefined
@@ -295,6 +292,7 @@ function loseSlab(uma: Uma, keg: number, record: number, list: number, slab: num
   const ppera = words(uma, keg + K.ppera.at);
   mapPages(uma.cpu, memory[slab + S.data.at]! as Address, ppera, 0, slab << 2);
   const lost = uma.root + UmaRoot.fields.lostPages.at;
+  const out = memory[keg + K.ipers.at]! - memory[slab + S.freeCount.at]!;
   const headerZone = memory[keg + K.slabZone.at]!;
   const tableZone = memory[slab + S.table.at]! !== 0 ? memory[keg + K.tableZone.at]! : 0;
   // straight
@@ -307,6 +305,8 @@ function loseSlab(uma: Uma, keg: number, record: number, list: number, slab: num
   memory[record + D.freeItems.at]! -= memory[slab + S.freeCount.at]!;
   if (list === D.free.at) memory[record + D.freeSlabs.at]! -= 1;
   memory[lost]! += ppera;
+  memory[keg + K.lostSlabs.at]! += 1;
+  memory[keg + K.lostItems.at]! += out;
   if (headerZone !== 0) memory[headerZone + Z.lostParts.at]! += 1;
   if (tableZone !== 0) memory[tableZone + Z.lostParts.at]! += 1;
   // end

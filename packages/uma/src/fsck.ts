@@ -76,7 +76,9 @@ export function fsck(uma: Uma): FsckReport {
   for (let id = 0; id < uma.zoneCount(); id++) {
     const zone = uma.zoneAt(id);
     if (zoneState(uma, zone) === ZoneState.dead) {
-      checkDead(uma, zone, census);
+      if (countCaches(uma, zone, census) + countQueues(uma, zone, census) > 0) {
+        census.violations.push(`8: destroyed zone ${uma.zoneName(zone)}: items cached`);
+      }
       continue;
     }
     const keg = words[zone + ZoneRecord.fields.keg.at]!;
@@ -97,7 +99,9 @@ export function fsck(uma: Uma): FsckReport {
   }
   let pages = 0;
   for (const keg of kegs) {
-    const live = liveByKeg.get(keg)! + words[keg + K.orphans.at]!;
+    // A destroy that was broken off has lost slabs already.
+    const lost = words[keg + K.lostItems.at]!;
+    const live = liveByKeg.get(keg)! + words[keg + K.orphans.at]! - lost;
     if (isCacheKeg(uma, keg)) checkImports(uma, keg, cachedByKeg.get(keg)! + live, census);
     else pages += checkKeg(uma, keg, census, cachedByKeg.get(keg)!, live);
   }
@@ -111,14 +115,6 @@ export function fsck(uma: Uma): FsckReport {
   checkParts(uma, live, census);
   census.violations.push(...smrViolations(uma));
   return { violations: census.violations, live };
-}
-
-/** A destroyed zone holds nothing; its keg's slabs are gone or lost. */
-function checkDead(uma: Uma, zone: number, census: Census): void {
-  const name = uma.zoneName(zone);
-  if (countCaches(uma, zone, census) + countQueues(uma, zone, census) > 0) {
-    census.violations.push(`8: destroyed zone ${name}: items cached`);
-  }
 }
 
 /** Buckets loaded in CPU caches; returns their items. */
@@ -360,7 +356,8 @@ function checkKeg(uma: Uma, keg: number, census: Census, cached: number, live: n
   }
   const inits = Number(Atomics.load(uma.longs, (keg + K.inits.at) >> 1));
   const finis = Number(Atomics.load(uma.longs, (keg + K.finis.at) >> 1));
-  if (inits - finis !== slabs * ipers) {
+  const lost = words[keg + K.lostSlabs.at]! * ipers;
+  if (inits - finis - lost !== slabs * ipers) {
     census.violations.push(
       `10: keg ${name}: ${inits} items initialised and ${finis} finished, ${slabs * ipers} in slabs`,
     );

@@ -424,6 +424,13 @@ export const KegRecord = {
       kind: 'locked',
       what: 'items out when their secondary zone was destroyed (registry lock)',
     },
+    lostSlabs: {
+      at: 19,
+      type: 'i32',
+      kind: 'locked',
+      what: 'slabs lost by the destroy that is under way (registry lock)',
+    },
+    lostItems: { at: 20, type: 'i32', kind: 'locked', what: 'items out in them (registry lock)' },
     redzone: {
       at: 40,
       type: 'i32',
