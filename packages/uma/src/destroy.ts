@@ -336,7 +336,8 @@ function listLeaks(uma: Uma, keg: number, slab: number, leaked: LeakedItem[]): v
 }
 
 /**
- * Finishes destroys whose thread died or went offline in the middle; whoever opens a zone calls it.
+ * Finishes destroys whose thread died or went offline in the middle, and this thread's own that were held
+ * up; whoever opens a zone calls it.
  * Callbacks that this thread cannot run are left out and counted, as in a recovery. What is busy now
  * is left to the next.
  */
@@ -354,8 +355,9 @@ export function finishBroken(uma: Uma): void {
   }
 }
 
-/** Whether the thread that destroys the zone still has its CPU. It may have left it dying: unanswered. */
+/** Whether another thread destroys the zone and still has its CPU. */
 function isAtWork(uma: Uma, zone: number): boolean {
   const destroyer = Atomics.load(uma.words, zone + Z.destroyer.at);
+  if (destroyer === uma.cpu.lockWord) return false;
   return isOnline(uma.cpu, (destroyer & 0xff) - 1, destroyer >>> 9);
 }

@@ -49,18 +49,8 @@ export const UmaRoot = {
     },
     periodMs: { at: 14, type: 'i32', kind: 'atomic', what: 'its length; 0 = no voluntary trims' },
     periods: { at: 15, type: 'i32', kind: 'atomic', what: 'periods ended, made up ones too' },
-    lostPages: {
-      at: 16,
-      type: 'i32',
-      kind: 'locked',
-      what: 'pages that destroyed zones lost (registry lock)',
-    },
-    grave: {
-      at: 17,
-      type: 'i32',
-      kind: 'owned',
-      what: 'word index of the dead zone that buried Zone objects point to',
-    },
+    lostPages: { at: 16, type: 'i32', kind: 'locked', what: 'pages that destroyed zones lost' },
+    grave: { at: 17, type: 'i32', kind: 'owned', what: 'record that buried Zone objects point to' },
     destroyed: { at: 18, type: 'i32', kind: 'locked', what: 'zones destroyed (registry lock)' },
     smrs: {
       at: 20,
@@ -186,12 +176,7 @@ export const ZoneRecord = {
     },
     limitHits: { at: 44, type: 'i64', kind: 'atomic', what: 'requests that met the limit' },
     state: { at: 48, type: 'i32', kind: 'atomic', what: 'ZoneState: live, dying, dead' },
-    generation: {
-      at: 49,
-      type: 'i32',
-      kind: 'owned',
-      what: 'zones that this record has been before',
-    },
+    generation: { at: 49, type: 'i32', kind: 'owned', what: 'zones that it has been before' },
     lostParts: {
       at: 50,
       type: 'i32',
@@ -204,12 +189,7 @@ export const ZoneRecord = {
       kind: 'atomic',
       what: 'CPU + 1 | incarnation << 9 that began to destroy it',
     },
-    spareLimit: {
-      at: 52,
-      type: 'i32',
-      kind: 'locked',
-      what: 'limit record of an earlier zone, for the next limit (registry lock)',
-    },
+    spareLimit: { at: 52, type: 'i32', kind: 'locked', what: 'limit record of an earlier zone' },
     reclaimers: {
       at: 56,
       type: 'i32',
@@ -424,12 +404,7 @@ export const KegRecord = {
       kind: 'locked',
       what: 'items out when their secondary zone was destroyed (registry lock)',
     },
-    lostSlabs: {
-      at: 19,
-      type: 'i32',
-      kind: 'locked',
-      what: 'slabs lost by the destroy that is under way (registry lock)',
-    },
+    lostSlabs: { at: 19, type: 'i32', kind: 'locked', what: 'slabs that its destroy lost' },
     lostItems: { at: 20, type: 'i32', kind: 'locked', what: 'items out in them (registry lock)' },
     redzone: {
       at: 40,

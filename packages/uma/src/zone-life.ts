@@ -132,10 +132,17 @@ export function letGo(uma: Uma): void {
   for (let id = 0; id < opened.length; id++) {
     const zone = opened[id];
     if (zone === undefined || zone.asyncWaits > 0) continue;
-    if (zoneState(uma, zone.record) === ZoneState.live) continue;
+    if (!isToBeLeft(uma, zone.record)) continue;
     if (!emptied(uma, zone.record)) return;
     closeZone(uma, id);
   }
+}
+
+/** Dead, or dying by another's hand: what this thread began to destroy it goes on with (finishBroken). */
+function isToBeLeft(uma: Uma, zone: number): boolean {
+  const state = zoneState(uma, zone);
+  if (state !== ZoneState.dying) return state === ZoneState.dead;
+  return Atomics.load(uma.words, zone + Z.destroyer.at) !== uma.cpu.lockWord;
 }
 
 /** What this thread had loaded or queued late, down to the keg; false when something is in the way. */
