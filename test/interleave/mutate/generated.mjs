@@ -137,7 +137,7 @@ const store = () => {
 };
 
 // Without a mutant everything passes; else kills would mean nothing.
-const files = [...new Set(wanted.flatMap(({ file }) => checksFor(file)))];
+const files = [...new Set(todo.flatMap(({ file }) => checksFor(file)))];
 let broken = 0;
 const cutAnyway = [];
 await runAll(
