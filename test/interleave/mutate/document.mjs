@@ -17,7 +17,7 @@ function count(list, of) {
 }
 
 /** The page, the survivors without an explanation, and the explained mutants that were killed. */
-export function page({ all, wanted, results, explained, files, runs }) {
+export function page({ all, wanted, results, explained, files }) {
   const killed = ({ id }) => results[id]?.kill !== '' && results[id] !== undefined;
   const byUnit = ({ id }) => results[id]?.kill === '' && results[id].unit === true;
   const isEndless = (id) => (results[id]?.cut ?? []).length > 0;
@@ -64,7 +64,7 @@ Written by \`pnpm test:mutants --generated\`; the explanations stand in
 each mutant, is in [interleave-mutants.md](interleave-mutants.md).
 
 The mutants are made from the syntax tree of the sources that hold protocols between CPUs. Each is run
-against the checks that concern its file, at most ${runs} schedules of systematic search and ${runs} at random
+against the checks that concern its file, some hundred schedules of systematic search and as many at random
 for each check, ended by the first kill. A check that merely no longer reaches a case kills nothing. Of
 ${all.length} mutants a sample of ${wanted.length} was run, chosen by a hash of file, function and text, so that the same
 mutant is in or out whatever else changes (\`--all\` runs all of them, in some hours). The last three

@@ -80,7 +80,6 @@ const FILES = [
 
 const flags = new Set(process.argv.slice(2).filter((word) => word.startsWith('--')));
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
-const RUNS = Number(process.env.UMBUF_MUTANT_RUNS ?? 300);
 
 function percentile(id) {
   return createHash('sha256').update(id).digest().readUInt16BE(0) % 100;
@@ -179,14 +178,7 @@ if (flags.has('--unit')) {
 }
 
 const explained = JSON.parse(readFileSync(explanations, 'utf8'));
-const { text, unexplained, wrong } = page({
-  all,
-  wanted,
-  results,
-  explained,
-  files: FILES,
-  runs: RUNS,
-});
+const { text, unexplained, wrong } = page({ all, wanted, results, explained, files: FILES });
 if (words.length === 0) writeFileSync(document, text);
 for (const id of unexplained) console.log(`not explained: ${id}`);
 for (const id of wrong) console.log(`explained, but killed: ${id}`);
