@@ -202,6 +202,27 @@ test('a bounded wait says that it was not enough', () => {
   expect(writer!.wait(goal)).toBe(true);
 });
 
+test('a thread that may not block waits between its jobs', async () => {
+  const { arena, umas } = virtualCpus(2);
+  releaseCpu(umas[0]!.cpu);
+  const main = Uma.attach(claimCpu(arena, { mayBlock: false, manualLeave: true })).smr('test');
+  const reader = umas[1]!.smr('test');
+  reader.enter();
+  const goal = main.advance();
+  expect(thrownBy(() => main.wait(goal))).toHaveProperty('message', expect.stringMatching(/CPU 1/));
+  let waited = false;
+  const waiting = main.waitAsync(goal).then(() => {
+    waited = true;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(waited).toBe(false);
+  reader.exit();
+  await waiting;
+  main.enter();
+  await expect(main.waitAsync(goal)).rejects.toBeInstanceOf(SectionError);
+  main.exit();
+});
+
 describe('misuse is a SectionError and changes nothing', () => {
   test('entering a section of the same SMR again', () => {
     const [smr, other] = smrs(2);

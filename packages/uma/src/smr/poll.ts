@@ -146,7 +146,9 @@ function scan(
     if (deadline === Number.NEGATIVE_INFINITY) return entered;
     if (!cpu.mayBlock) {
       if (looks >= SPINS_NO_BLOCK) {
-        throw new LockBusyError(`CPU ${cpu.number} may not block, and a read section does not end`);
+        throw new LockBusyError(
+          `CPU ${cpu.number} may not block, and a read section of CPU ${number} does not end: waitAsync`,
+        );
       }
       spinHint();
     } else if (looks < SPINS) {

@@ -122,11 +122,21 @@ export class Smr {
   /**
    * Waits until a goal is reached (`smr_wait`), at most `timeoutMs` milliseconds; false when they
    * were not enough. Throws `SectionError` inside any section; on a CPU that may not block
-   * `LockBusyError` when a section does not end within its bound (`poll` in a later job instead).
+   * `LockBusyError` when a section does not end within its bound (`waitAsync` instead).
    */
   wait(goal: number, timeoutMs: number = Number.POSITIVE_INFINITY): boolean {
     requireGoal(goal);
     return smrWait(this.cpu, this.record, goal, timeoutMs);
+  }
+
+  /**
+   * `wait` for a thread that may not block: looks once a millisecond, between jobs; its timer keeps
+   * the process alive meanwhile. Rejects with `SectionError` when called inside a section.
+   */
+  async waitAsync(goal: number): Promise<void> {
+    requireGoal(goal);
+    requireNoSection(this.cpu, 'a wait for readers');
+    while (!this.poll(goal)) await new Promise<void>((resolve) => setTimeout(resolve, 1));
   }
 
   /** Waits until every section that is open now has ended (`smr_synchronize`); see `wait`. */
