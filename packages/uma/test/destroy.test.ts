@@ -302,3 +302,26 @@ test('objects from an earlier definition of the same thread are refused too', ()
   expect(thrownBy(() => first.alloc(M_NOWAIT))).toBeInstanceOf(ZoneDestroyedError);
   expect(first.isOpen).toBe(false);
 });
+
+test('who waits for the zone’s limit is woken, and refused', async () => {
+  const { umas } = virtualCpus(2);
+  const [mine, other] = umas.map((uma) => uma.open(plain)) as [Zone, Zone];
+  mine.setMax(1);
+  const [held] = allocAll(mine, 1);
+  const waiting = other.allocAsync();
+  leave(other.uma);
+  expect(mine.destroy()).toMatchObject({ complete: true, items: 1, leaked: [{ address: held }] });
+  await expect(waiting).rejects.toBeInstanceOf(ZoneDestroyedError);
+  leave(other.uma);
+  expect(thrownBy(() => other.alloc(M_NOWAIT))).toBeInstanceOf(ZoneDestroyedError);
+  leave(other.uma);
+  // Nothing waits any more: the thread lets go, and the record serves again, limit and all.
+  const next = mine.uma.open(defineZone({ name: 'next', size: 64 }));
+  next.setMax(2);
+  expect([next.alloc(M_NOWAIT) !== 0, next.alloc(M_NOWAIT) !== 0, next.alloc(M_NOWAIT)]).toEqual([
+    true,
+    true,
+    0,
+  ]);
+  expectClean(mine.uma, other.uma);
+});
