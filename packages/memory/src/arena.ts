@@ -27,7 +27,7 @@ const H = ArenaHeader.fields;
 /** 'UMBF' read as a little-endian word. */
 export const ARENA_MAGIC = 0x46424d55;
 /** Grows with every change of any layout table. */
-export const ARENA_VERSION = 1;
+export const ARENA_VERSION = 2;
 export const CPUS_MAX = 250;
 export const DOMAINS_MAX = 8;
 
