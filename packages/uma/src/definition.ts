@@ -6,7 +6,7 @@
  * `version`.
  */
 
-import { type Address, ArgumentError, requireInteger } from '@umbuf/memory';
+import { type Address, ArgumentError, hashText, requireInteger } from '@umbuf/memory';
 import { ZoneDefinitionError } from './errors.ts';
 import { ZoneFlag } from './flags.ts';
 import { CallbackBit } from './layout.ts';
@@ -167,9 +167,7 @@ export function fingerprint(definition: ZoneDefinition): number {
     definition.smr ?? '',
     definition.redzone ?? -1,
   ]);
-  let hash = 0x811c9dc5;
-  for (const byte of encodeName(data)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return (hash >>> 1) | 1;
+  return (hashText(data) >>> 1) | 1;
 }
 
 export function encodeName(name: string): Uint8Array {

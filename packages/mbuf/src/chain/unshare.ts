@@ -12,6 +12,7 @@ import {
   DATA,
   FLAGS,
   isWritable,
+  lastMbuf,
   LEN,
   NEXT,
   packetLength,
@@ -49,7 +50,7 @@ export function unshare(mbufs: MbufCore, m: Address, how: number): Address {
       }
       if (previous === NULL) head = copy;
       else words[(previous >> 2) + NEXT] = copy;
-      at = lastOf(words, copy);
+      at = lastMbuf(mbufs, copy);
       words[(at >> 2) + NEXT] = next;
     }
     previous = at;
@@ -220,10 +221,4 @@ export function fragment(
   }
   mbufs.freem(m);
   return head;
-}
-
-function lastOf(words: Int32Array, m: Address): Address {
-  let last: number = m;
-  while (words[(last >> 2) + NEXT] !== 0) last = words[(last >> 2) + NEXT]!;
-  return last as Address;
 }

@@ -11,7 +11,7 @@
  * operation is done. A promise is refused the same way.
  */
 
-import { type Address, ArgumentError, NULL } from '@umbuf/memory';
+import { type Address, ArgumentError, hashText, NULL } from '@umbuf/memory';
 import { M_EXT } from '../constants.ts';
 import { ExternalFreeError } from '../errors.ts';
 import { FLAGS, NEXT } from '../segment.ts';
@@ -101,7 +101,5 @@ export function throwCallbackError(mbufs: MbufCore): void {
 
 /** 31-bit FNV-1a, never 0. */
 function hashName(name: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return (hash >>> 1) | 1;
+  return (hashText(name) >>> 1) | 1;
 }

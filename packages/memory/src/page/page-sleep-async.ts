@@ -10,7 +10,7 @@
 
 import type { Cpu } from '../cpu/cpu.ts';
 import { releaseSlot, reserveSlot } from '../cpu/hand-stack.ts';
-import { enterCpu, leaveCpu } from '../cpu/protocol.ts';
+import { inJob } from '../cpu/job.ts';
 import { LockBusyError } from '../errors.ts';
 import {
   LOOK_MS,
@@ -170,21 +170,6 @@ function attempt<T>(cpu: Cpu, step: () => T): T | undefined {
       throw error;
     }
   });
-}
-
-/** A CPU that leaves by hand leaves behind the step. */
-function inJob<T>(cpu: Cpu, step: () => T): T {
-  const outer = isEntered(cpu);
-  if (!outer) enterCpu(cpu);
-  try {
-    return step();
-  } finally {
-    if (!outer && cpu.queueLeave === undefined) leaveCpu(cpu);
-  }
-}
-
-function isEntered(cpu: Cpu): boolean {
-  return cpu.words[cpu.entered] !== 0;
 }
 
 /** The promise of a wake-up, or undefined when the cell is not waiting any more. */

@@ -12,7 +12,7 @@
 
 import type { Cpu } from '../cpu/cpu.ts';
 import { HandKind, reserveSlot } from '../cpu/hand-stack.ts';
-import { enterCpu, leaveCpu } from '../cpu/protocol.ts';
+import { inJob } from '../cpu/job.ts';
 import { HAND_SLOT_WORDS } from '../layout/records.ts';
 import { CellState } from './wait-cell.ts';
 import { releaseUnits } from './limit.ts';
@@ -167,21 +167,6 @@ function giveUp(cpu: Cpu, limit: number, cell: number): boolean {
     reapCells(cpu, limit);
     return true;
   });
-}
-
-/** Runs one synchronous step entered; a CPU that leaves by hand leaves behind it. */
-function inJob<T>(cpu: Cpu, step: () => T): T {
-  const outer = isEntered(cpu);
-  if (!outer) enterCpu(cpu);
-  try {
-    return step();
-  } finally {
-    if (!outer && cpu.queueLeave === undefined) leaveCpu(cpu);
-  }
-}
-
-function isEntered(cpu: Cpu): boolean {
-  return cpu.words[cpu.entered] !== 0;
 }
 
 function pause(ms: number): Promise<void> {

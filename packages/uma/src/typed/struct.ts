@@ -6,8 +6,8 @@
  * Fields are placed in the order in which they are written, each at the next multiple of its alignment.
  */
 
-import { checkLayout, type Layout, type WordKind } from '@umbuf/memory';
-import { defineZone, encodeName, type ZoneDefinition } from '../definition.ts';
+import { checkLayout, hashText, type Layout, type WordKind } from '@umbuf/memory';
+import { defineZone, type ZoneDefinition } from '../definition.ts';
 import { ZoneDefinitionError } from '../errors.ts';
 import type { Field } from './field.ts';
 
@@ -87,9 +87,7 @@ function version(fields: Fields): number {
       target ?? '',
     ]),
   );
-  let hash = 0x811c9dc5;
-  for (const byte of encodeName(data)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 1;
+  return hashText(data) >>> 1;
 }
 
 /** Words with what stands in them; several small fields share one. */
