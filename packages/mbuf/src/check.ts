@@ -22,6 +22,7 @@ import {
   SHARED,
   sumLengths,
   TYPE,
+  typeOf,
 } from './segment.ts';
 
 const E = ExternalRecord.fields;
@@ -73,7 +74,7 @@ function collectChain(
 
 function checkMbufWords(mbufs: MbufCore, m: Address, violations: string[]): void {
   const { words } = mbufs;
-  const type = words[(m >> 2) + TYPE]!;
+  const type = typeOf(mbufs, m);
   const data = words[(m >> 2) + DATA]!;
   const len = words[(m >> 2) + LEN]!;
   if (type < 1 || type > 254) violations.push(`mbuf ${m}: m_type ${type} in a live chain`);
@@ -183,7 +184,7 @@ function checkCounters(
     equal(`zone ${zone.name}: live items`, zone.statistics().live, ofType(type));
   }
   const types = Array.from({ length: TYPE_SLOTS }, () => 0);
-  for (const m of live) types[words[(m >> 2) + TYPE]! % TYPE_SLOTS]! += 1;
+  for (const m of live) types[typeOf(mbufs, m) % TYPE_SLOTS]! += 1;
   for (let type = 0; type < TYPE_SLOTS; type++) {
     const sum = sumStatistic(mbufs, MbufStatistics.fields.types.at + type);
     equal(`mbstat of type ${type}`, sum, types[type]!);

@@ -33,7 +33,12 @@ export const MbufHeader = {
     data: { at: 2, type: 'i32', kind: 'owned', what: 'm_data: address of the first data byte' },
     len: { at: 3, type: 'i32', kind: 'owned', what: 'm_len: bytes of data' },
     flags: { at: 4, type: 'i32', kind: 'owned', what: 'm_flags of the preset' },
-    type: { at: 5, type: 'i32', kind: 'owned', what: 'm_type; 0 (MT_FREE) while freed or parked' },
+    type: {
+      at: 5,
+      type: 'i32',
+      kind: 'owned',
+      what: 'm_type in the low byte; 0 (MT_FREE) while freed or parked',
+    },
     owner: {
       at: 6,
       type: 'i32',
@@ -166,6 +171,7 @@ export const MbufRoot = {
       count: 5,
       what: 'nmbufs, nmbclusters, nmbjumbop, nmbjumbo9, nmbjumbo16; 0 = none',
     },
+    packets: { at: 5, type: 'i32', kind: 'atomic', what: 'blocks of packet numbers taken' },
     drains: { at: 16, type: 'i32', kind: 'atomic', what: 'm_drain: reclaims so far' },
     sendTags: { at: 18, type: 'i32', kind: 'atomic', what: 'send tags that exist' },
     owners: { at: 20, type: 'i32', kind: 'owned', what: '1: owners are counted (MBUFTRACE)' },

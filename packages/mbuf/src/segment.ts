@@ -31,6 +31,14 @@ const SIZE = ExternalRecord.fields.size.at;
 const EXT_TYPE = ExternalRecord.fields.type.at;
 const COUNTER = ExternalRecord.fields.counter.at;
 
+/** m_type is the low byte of its word; a Packet (packet/life.ts) has its number above. */
+export const TYPE_BITS = 0xff;
+
+/** m_type of an mbuf in use: 1 to 254. */
+export function typeOf(mbufs: MbufCore, m: Address): number {
+  return mbufs.words[(m >> 2) + TYPE]! & TYPE_BITS;
+}
+
 /** Address of the first byte of the data area (M_START): external buffer, m_pktdat or m_dat. */
 export function bufferStart(mbufs: MbufCore, m: Address): number {
   const { words } = mbufs;

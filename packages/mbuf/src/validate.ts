@@ -5,10 +5,11 @@
  */
 
 import { type Address, DebugLevel, kegOfPage } from '@umbuf/memory';
+import { TRASH_WORD } from '@umbuf/uma';
 import { ChainLoopError, FreedMbufError, NotMbufError } from './errors.ts';
 import { FreebsdType } from './freebsd-flags.ts';
 import type { MbufCore } from './core.ts';
-import { FLAGS, NEXT, TYPE } from './segment.ts';
+import { FLAGS, NEXT, TYPE, TYPE_BITS } from './segment.ts';
 
 /** Throws NotMbufError or FreedMbufError unless `m` is an mbuf in use. */
 export function checkMbuf(mbufs: MbufCore, operation: string, m: Address): void {
@@ -17,7 +18,7 @@ export function checkMbuf(mbufs: MbufCore, operation: string, m: Address): void 
   }
   const { words, arena, level } = mbufs;
   const type = words[(m >> 2) + TYPE]!;
-  if ((type - 1) >>> 0 >= FreebsdType.MT_NOINIT - 1) {
+  if (((type & TYPE_BITS) - 1) >>> 0 >= FreebsdType.MT_NOINIT - 1 || type === TRASH_WORD) {
     throw new FreedMbufError(
       `${operation}: CPU ${mbufs.cpu.number}: mbuf ${m} already freed (m_type ${type})`,
     );

@@ -19,7 +19,7 @@ import {
   packetLength,
   requireInt32,
   setPacketLength,
-  TYPE,
+  typeOf,
 } from '../segment.ts';
 import { movePkthdr } from './header.ts';
 import { claimFrom } from '../owner.ts';
@@ -107,7 +107,7 @@ export function prependMbuf(mbufs: MbufCore, m: Address, len: number, how: numbe
   const { words } = mbufs;
   requirePrepend(mbufs, m, len);
   if (len > mbufs.mhlen) throw new ChainRangeError(`m_prepend: len > MHLEN (${len})`);
-  const n = mbufs.get(how, words[(m >> 2) + TYPE]!);
+  const n = mbufs.get(how, typeOf(mbufs, m));
   if (n === NULL) {
     mbufs.freem(m);
     return NULL;

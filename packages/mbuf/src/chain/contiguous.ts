@@ -13,7 +13,7 @@ import { M_EXT } from '../constants.ts';
 import { ChainRangeError } from '../errors.ts';
 import type { MbufCore } from '../core.ts';
 import { requireExternalFrees, throwCallbackError } from '../external/callbacks.ts';
-import { DATA, FLAGS, hasPacketHeader, LEN, NEXT, requireLength, TYPE } from '../segment.ts';
+import { DATA, FLAGS, hasPacketHeader, LEN, NEXT, requireLength, typeOf } from '../segment.ts';
 import { movePkthdr } from './header.ts';
 import { claimFrom } from '../owner.ts';
 
@@ -79,7 +79,7 @@ export function copyup(mbufs: MbufCore, m: Address, len: number, dstoff: number)
 
 /** A fresh mbuf of m's type and owner that takes over its packet header; not yet linked. */
 function newHead(mbufs: MbufCore, m: Address): Address {
-  const n = mbufs.get(M_NOWAIT, mbufs.words[(m >> 2) + TYPE]!);
+  const n = mbufs.get(M_NOWAIT, typeOf(mbufs, m));
   if (n === NULL) return NULL;
   claimFrom(mbufs, n, m);
   if (hasPacketHeader(mbufs, m)) movePkthdr(mbufs, n, m);

@@ -21,7 +21,7 @@ import {
   NEXT,
   packetLength,
   sumLengths,
-  TYPE,
+  typeOf,
 } from '../segment.ts';
 import { movePkthdr } from './header.ts';
 import { claimFrom } from '../owner.ts';
@@ -135,7 +135,7 @@ function replaceFront(
   how: number,
 ): Address {
   const { words, kernels } = mbufs;
-  const type = words[(at >> 2) + TYPE]!;
+  const type = typeOf(mbufs, at);
   const n = mbufs.get(how, type);
   if (n === NULL) return NULL;
   claimFrom(mbufs, n, at);
@@ -153,7 +153,7 @@ function replaceFront(
   while (
     from !== NULL &&
     taken < size &&
-    words[(from >> 2) + TYPE] === type &&
+    typeOf(mbufs, from) === type &&
     !isWritable(mbufs, from)
   ) {
     const base = from >> 2;

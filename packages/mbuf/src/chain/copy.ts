@@ -25,6 +25,8 @@ const DATA = MbufHeader.fields.data.at;
 const LEN = MbufHeader.fields.len.at;
 const FLAGS = MbufHeader.fields.flags.at;
 const TYPE = MbufHeader.fields.type.at;
+/** m_type is the low byte of its word: see `typeOf`. */
+const TYPE_BITS = 0xff;
 const PACKET_LEN = PacketHeader.fields.len.at;
 const TAGS = PacketHeader.fields.tags.at;
 
@@ -55,7 +57,7 @@ export function createCopym(mbufs: MbufCore): CopyM {
         throw tooShort(mbufs, top, left);
       }
       const source = from >> 2;
-      const n = get(how, words[source + TYPE]!);
+      const n = get(how, words[source + TYPE]! & TYPE_BITS);
       if (n === NULL) {
         mbufs.freem(top);
         return NULL;
@@ -114,7 +116,7 @@ export function dup(mbufs: MbufCore, m: Address, off: number, len: number, how: 
       if (all) break;
       throw tooShort(mbufs, top, left);
     }
-    const n = mbufs.get(how, words[(from >> 2) + TYPE]!);
+    const n = mbufs.get(how, words[(from >> 2) + TYPE]! & TYPE_BITS);
     if (n === NULL) {
       mbufs.freem(top);
       return NULL;

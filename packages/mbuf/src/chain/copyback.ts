@@ -22,7 +22,7 @@ import {
   requireInt32,
   setPacketLength,
   trailingSpace,
-  TYPE,
+  typeOf,
 } from '../segment.ts';
 import { length } from './data.ts';
 
@@ -110,7 +110,7 @@ function extend(mbufs: MbufCore, at: Address, gap: number, len: number): Address
     words[base + LEN]! += space;
     return at;
   }
-  const type = words[base + TYPE]!;
+  const type = typeOf(mbufs, at);
   const n = wanted >= mbufs.minclsize ? mbufs.getcl(M_NOWAIT, type, 0) : mbufs.get(M_NOWAIT, type);
   if (n === NULL) return NULL;
   const size = Math.min(trailingSpace(mbufs, n), wanted);

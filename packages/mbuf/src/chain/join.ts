@@ -16,7 +16,7 @@ import {
   requireLength,
   setPacketLength,
   trailingSpace,
-  TYPE,
+  typeOf,
 } from '../segment.ts';
 import { demote, requirePacketHeader } from './header.ts';
 
@@ -82,7 +82,7 @@ export function append(mbufs: MbufCore, m: Address, len: number, source: Bytes):
     words[(last >> 2) + LEN]! += done;
   }
   while (done < len) {
-    const n = mbufs.get(M_NOWAIT, words[(last >> 2) + TYPE]!);
+    const n = mbufs.get(M_NOWAIT, typeOf(mbufs, last));
     if (n === NULL) break;
     const piece = Math.min(len - done, mbufs.mlen);
     copyFrom(mbufs, words[(n >> 2) + DATA]!, source, done, piece);

@@ -19,7 +19,7 @@ import {
   OWNER,
   referenceCount,
   trailingSpace,
-  TYPE,
+  typeOf,
 } from '../segment.ts';
 
 const E = ExternalRecord.fields;
@@ -103,7 +103,7 @@ function printOne(mbufs: MbufCore, m: Address, pointer: PointerFormat): string {
   let text =
     `MBUF ${show('mbuf', m)}\n` +
     `  data=${show('data', words[base + DATA]!)}, len=${words[base + LEN]}, ` +
-    `type=${words[base + TYPE]}, flags=${formatBits(flags, FLAG_NAMES)}\n` +
+    `type=${typeOf(mbufs, m)}, flags=${formatBits(flags, FLAG_NAMES)}\n` +
     `  owner=${show('owner', words[base + OWNER]!)}, next=${show('mbuf', words[base + NEXT]!)}, ` +
     `nextpkt=${show('mbuf', words[base + NEXTPKT]!)}\n` +
     `  leadingspace=${leadingSpace(mbufs, m)}, trailingspace=${trailingSpace(mbufs, m)}, ` +

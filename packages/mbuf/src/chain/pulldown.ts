@@ -16,7 +16,7 @@ import {
   requireLength,
   sumLengths,
   trailingSpace,
-  TYPE,
+  typeOf,
 } from '../segment.ts';
 import { adj } from './adjust.ts';
 import { dup } from './copy.ts';
@@ -87,7 +87,7 @@ function gather(
     words[base + LEN] = off;
     return next;
   }
-  const o = newPiece(mbufs, words[(m >> 2) + TYPE]!, len);
+  const o = newPiece(mbufs, typeOf(mbufs, m), len);
   if (o === NULL) return NULL;
   const data = words[(o >> 2) + DATA]!;
   kernels.copy(data, words[base + DATA]! + off, here);

@@ -16,7 +16,7 @@ import {
   packetLength,
   requireInt32,
   setPacketLength,
-  TYPE,
+  typeOf,
 } from '../segment.ts';
 import { claimFrom } from '../owner.ts';
 
@@ -59,7 +59,7 @@ export function splitChain(
     words[(cut >> 2) + NEXT] = NULL;
     return tail;
   }
-  const n = mbufs.get(how, words[(cut >> 2) + TYPE]!);
+  const n = mbufs.get(how, typeOf(mbufs, cut));
   if (n === NULL) return NULL;
   claimFrom(mbufs, n, cut);
   moveRest(mbufs, n, cut, before);
@@ -76,7 +76,7 @@ function splitPacket(
   how: number,
 ): Address {
   const { words, pkthdr } = mbufs;
-  const n = mbufs.gethdr(how, words[(m >> 2) + TYPE]!);
+  const n = mbufs.gethdr(how, typeOf(mbufs, m));
   if (n === NULL) return NULL;
   claimFrom(mbufs, n, m);
   words[(n >> 2) + pkthdr + RCVIF] = words[(m >> 2) + pkthdr + RCVIF]!;

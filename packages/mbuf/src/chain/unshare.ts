@@ -18,7 +18,7 @@ import {
   packetLength,
   requireInt32,
   trailingSpace,
-  TYPE,
+  typeOf,
 } from '../segment.ts';
 import { copydata, fixhdr } from './data.ts';
 import { dupPkthdr, requirePacketHeader, transferHeader } from './header.ts';
@@ -87,7 +87,7 @@ function copyIntoClusters(mbufs: MbufCore, m: Address, how: number): Address {
   for (let done = 0; head === NULL || done < length; ) {
     const n = mbufs.getcl(
       how,
-      words[base + TYPE]!,
+      typeOf(mbufs, m),
       head === NULL ? words[base + FLAGS]! & M_PKTHDR : 0,
     );
     if (n === NULL) {

@@ -1,13 +1,13 @@
 /**
- * Typed items that nobody freed: from level `checks` on, an owning object that is collected while its
- * item still lives is reported with the place where it was allocated. The item is not freed: its address
- * may stand in another item, and a collector's time is no part of any program's meaning.
+ * Objects over shared memory that nobody freed: from level `checks` on, an owning object (a typed item, a
+ * Packet of @umbuf/mbuf) that is collected while what it owned still lives is reported with the place where
+ * it was made. Nothing is freed: its address may stand in another item, and a collector's time is no part
+ * of any program's meaning.
  */
 
 import { DebugLevel } from '@umbuf/memory';
-import { isLive, itemGeneration } from '../item-table.ts';
 import type { Uma } from '../uma.ts';
-import type { Item, Life } from './item.ts';
+import type { Reference } from './field.ts';
 
 /** A forgotten item. */
 export interface ForgottenItem {
@@ -19,9 +19,17 @@ export interface ForgottenItem {
   readonly stack: string;
 }
 
-interface Remembered extends ForgottenItem {
-  readonly uma: Uma;
-  readonly entry: number;
+/** What an owning object owns. It must not lead to the object, which would then never be collected. */
+export interface OwnedLife extends Reference {
+  /** Whether it lives still, in the same generation: others may have freed it by address. */
+  readonly lives: () => boolean;
+}
+
+interface Remembered {
+  readonly life: OwnedLife;
+  readonly zone: string;
+  readonly cpu: number;
+  readonly stack: string;
 }
 
 const listeners = new Set<(item: ForgottenItem) => void>();
@@ -36,27 +44,25 @@ export function onForgotten(listener: (item: ForgottenItem) => void): () => void
   return () => listeners.delete(listener);
 }
 
-/** Watches an object that owns its item. */
-export function remember(item: Item, life: Life): void {
-  const { uma, name } = life.zone.zone;
+/** Watches an object that owns an item of the zone of that name; nothing below level `checks`. */
+export function rememberOwner(object: object, uma: Uma, zone: string, life: OwnedLife): void {
   if (uma.arena.level < DebugLevel.checks) return;
-  const { address, generation, entry } = life;
   const stack = new Error('allocated here').stack ?? '';
-  const cpu = uma.cpu.number;
-  registry.register(item, { uma, zone: name, address, generation, entry, cpu, stack }, item);
+  registry.register(object, { life, zone, cpu: uma.cpu.number, stack }, object);
 }
 
 /** The object has come to its end in order. */
-export function forget(item: Item): void {
-  registry.unregister(item);
+export function forgetOwner(object: object): void {
+  registry.unregister(object);
 }
 
-/** Only what still lives in the same generation was forgotten: others may have freed it by address. */
-function report({ uma, entry, ...item }: Remembered): void {
-  if (!isLive(uma, entry) || itemGeneration(uma, entry) !== item.generation) return;
+function report({ life, zone, cpu, stack }: Remembered): void {
+  if (!life.lives()) return;
+  const { address, generation } = life;
+  const item: ForgottenItem = { zone, address, generation, cpu, stack };
   for (const listener of listeners) listener(item);
   if (listeners.size > 0) return;
   console.warn(
-    `umbuf: the item at ${item.address} of zone ${item.zone}, CPU ${item.cpu}, was never freed\n${item.stack}`,
+    `umbuf: the item at ${address} of zone ${zone}, CPU ${cpu}, was never freed\n${stack}`,
   );
 }

@@ -6,7 +6,13 @@ export {
   type AtomicAccess,
 } from './access.ts';
 export * from './field.ts';
-export { type ForgottenItem, onForgotten } from './forgotten.ts';
+export {
+  type ForgottenItem,
+  forgetOwner,
+  onForgotten,
+  type OwnedLife,
+  rememberOwner,
+} from './forgotten.ts';
 export { type ItemHandle, type TypedItem } from './item.ts';
 export {
   isItemMessage,

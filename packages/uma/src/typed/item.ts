@@ -13,10 +13,11 @@
 
 import { type Address, PAGE_SHIFT, PageEntry } from '@umbuf/memory';
 import { StaleItemError } from '../errors.ts';
+import { isLive, itemGeneration } from '../item-table.ts';
 import { ItemEntry } from '../layout.ts';
 import type { Access } from './access.ts';
 import type { Reference } from './field.ts';
-import { forget, remember } from './forgotten.ts';
+import { forgetOwner, rememberOwner } from './forgotten.ts';
 import type { Fields, Struct, ValueOf } from './struct.ts';
 import type { ItemMessage } from './message.ts';
 import type { TypedZone } from './typed-zone.ts';
@@ -132,9 +133,17 @@ export function createItemMaker<F extends Fields>(
   }
   return (item, owns) => {
     const made = new StructItem(lifeOf(zone, item, owns));
-    if (owns) remember(made, Item.lifeOf(made));
+    if (owns) watch(made);
     return made as unknown as TypedItem<F>;
   };
+}
+
+/** Reports the object when it is collected while its item lives. */
+function watch(item: Item): void {
+  const { uma, name } = Item.lifeOf(item).zone.zone;
+  const { address, generation, entry } = Item.lifeOf(item);
+  const lives = (): boolean => isLive(uma, entry) && itemGeneration(uma, entry) === generation;
+  rememberOwner(item, uma, name, { address, generation, lives });
 }
 
 function accessor(key: string, access: Access<unknown>, views: boolean): PropertyDescriptor {
@@ -189,7 +198,7 @@ function requireAlive(life: Life): Address {
 /** The object's own end: its item is freed, or somebody else's. */
 function end(item: Item): void {
   const life = Item.lifeOf(item);
-  if (life.owns) forget(item);
+  if (life.owns) forgetOwner(item);
   life.entry = 0;
 }
 
