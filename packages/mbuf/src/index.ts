@@ -27,6 +27,13 @@ export { type DefaultOwners } from './owner.ts';
 export { type PresetView, presetView } from './preset.ts';
 export type { MbufOptions, ZoneLimits } from './root.ts';
 export * from './sizing.ts';
+export {
+  INTERFACE_MAX,
+  MbufChain,
+  MbufSystem,
+  PROFILE_CLASSES,
+  SendTagRecord,
+} from './system-layout.ts';
 export { formatNetbsdNetstatM, formatOwners, type Mbstat } from './statistics/netbsd-netstat.ts';
 export { formatNetstatM, type JumboCount, netstatM, type NetstatM } from './statistics/netstat.ts';
 export { liveTags, MTAG_PERSISTENT, TAG_HEADER_BYTES } from './tag.ts';

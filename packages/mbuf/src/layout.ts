@@ -161,13 +161,14 @@ export const MbufRoot = {
   fields: {
     preset: { at: 0, type: 'i32', kind: 'owned', what: 'layout preset: 1 freebsd, 2 netbsd' },
     quirks: { at: 1, type: 'i32', kind: 'owned', what: '1: quirks of NetBSD 1.191' },
-    maxLinkhdr: { at: 2, type: 'i32', kind: 'owned', what: 'max_linkhdr' },
-    maxProtohdr: { at: 3, type: 'i32', kind: 'owned', what: 'max_protohdr' },
+    maxLinkhdr: { at: 2, type: 'i32', kind: 'atomic', what: 'max_linkhdr; it only grows' },
+    maxProtohdr: { at: 3, type: 'i32', kind: 'atomic', what: 'max_protohdr; it only grows' },
     statistics: { at: 4, type: 'i32', kind: 'owned', what: "address of CPU 0's MbufStatistics" },
+    system: { at: 5, type: 'i32', kind: 'owned', what: 'address of the MbufSystem record' },
     limits: {
       at: 8,
       type: 'i32',
-      kind: 'owned',
+      kind: 'atomic',
       count: 5,
       what: 'nmbufs, nmbclusters, nmbjumbop, nmbjumbo9, nmbjumbo16; 0 = none',
     },
@@ -200,6 +201,10 @@ export const MbufStatistics = {
     parked: { at: 32, type: 'i32', kind: 'statistic', what: 'holders parked minus unparked' },
     externalFrees: { at: 34, type: 'i64', kind: 'statistic', what: 'ext_free callbacks run' },
     drops: { at: 36, type: 'i64', kind: 'statistic', what: 'm_drops: allocations that failed' },
+    defragPackets: { at: 38, type: 'i64', kind: 'statistic', what: 'm_defragpackets' },
+    defragBytes: { at: 40, type: 'i64', kind: 'statistic', what: 'm_defragbytes' },
+    defragUseless: { at: 42, type: 'i64', kind: 'statistic', what: 'm_defraguseless' },
+    defragFailures: { at: 44, type: 'i64', kind: 'statistic', what: 'm_defragfailure' },
   },
 } as const;
 

@@ -20,6 +20,7 @@ import {
 import { type PresetName, presets } from './constants.ts';
 import { PresetMismatchError } from './errors.ts';
 import { MbufRoot, MbufStatistics } from './layout.ts';
+import { MbufSystem } from './system-layout.ts';
 
 const R = MbufRoot.fields;
 
@@ -128,16 +129,18 @@ function settings(options: MbufOptions): readonly Setting[] {
   ];
 }
 
-/** Builds the record and the statistics behind it, and publishes both. Under the registry lock. */
+/** Builds the record with the statistics and the system record behind it, and publishes them. Under the registry lock. */
 function createRoot(cpu: Cpu, wanted: readonly Setting[]): Address {
   const { words, arena } = cpu;
   const rootBytes = MbufRoot.words * 4;
-  const bytes = rootBytes + arena.cpus * MbufStatistics.words * 4;
+  const statisticBytes = arena.cpus * MbufStatistics.words * 4;
+  const bytes = rootBytes + statisticBytes + MbufSystem.words * 4;
   const address = staticSpace(cpu, bytes);
   if (address === 0) throw new TableFullError('Mbufs.attach: no pages for the root record');
   const root = address >> 2;
   for (const [at, value, , standard] of wanted) words[root + at] = value ?? standard;
   words[root + R.statistics.at] = address + rootBytes;
+  words[root + R.system.at] = address + rootBytes + statisticBytes;
   const end = address + bytes;
   // straight: the root exists from the store on; a maker who dies before it leaves nothing
   Atomics.store(words, Root.mbuf, address);
