@@ -164,7 +164,6 @@ export const MbufRoot = {
     maxLinkhdr: { at: 2, type: 'i32', kind: 'atomic', what: 'max_linkhdr; it only grows' },
     maxProtohdr: { at: 3, type: 'i32', kind: 'atomic', what: 'max_protohdr; it only grows' },
     statistics: { at: 4, type: 'i32', kind: 'owned', what: "address of CPU 0's MbufStatistics" },
-    system: { at: 5, type: 'i32', kind: 'owned', what: 'address of the MbufSystem record' },
     limits: {
       at: 8,
       type: 'i32',
@@ -176,6 +175,7 @@ export const MbufRoot = {
     drains: { at: 16, type: 'i32', kind: 'atomic', what: 'm_drain: reclaims so far' },
     sendTags: { at: 18, type: 'i32', kind: 'atomic', what: 'send tags that exist' },
     owners: { at: 20, type: 'i32', kind: 'owned', what: '1: owners are counted (MBUFTRACE)' },
+    system: { at: 21, type: 'i32', kind: 'owned', what: 'address of the MbufSystem record' },
     externalFree: {
       at: 64,
       type: 'i32',
