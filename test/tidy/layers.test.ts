@@ -34,7 +34,7 @@ test.each(layers)('$name depends on and imports what its layer has', (layer) => 
   expect(sources.flatMap((source) => importProblems(layer, manifest, source))).toEqual([]);
 });
 
-test.each(['memory/src', 'stats/src', 'uma/src', 'mbuf/src', 'interleave/src/runtime'])(
+test.each(['memory/src', 'stats/src', 'tracing/src', 'uma/src', 'mbuf/src', 'interleave/src/runtime'])(
   '%s imports nothing from node:',
   (folder) => {
     const sources = sourcesIn(`packages/${folder}`, '.ts');

@@ -5,6 +5,7 @@ import type { Layout } from '@umbuf/memory';
 import * as mbuf from '@umbuf/mbuf';
 import * as memory from '@umbuf/memory';
 import * as stats from '@umbuf/stats';
+import * as tracing from '@umbuf/tracing';
 import * as uma from '@umbuf/uma';
 import { expect, test } from 'vitest';
 import { layoutProblems, layoutTables, readKinds } from './support/layout-tables.ts';
@@ -12,7 +13,7 @@ import { memoryMap } from './support/memory-map.ts';
 import { packageSources, ROOT } from './support/sources.ts';
 
 const packages = new Map(
-  Object.entries({ memory, stats, uma, mbuf }).map(([name, module]) => [
+  Object.entries({ memory, stats, tracing, uma, mbuf }).map(([name, module]) => [
     name,
     layoutTables(module),
   ]),

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { sharedAccessProblems } from './support/shared-access.ts';
 import { packageSources } from './support/sources.ts';
 
-test.each(['memory', 'stats', 'uma', 'mbuf'])('%s touches no shared word elsewhere', (name) => {
+test.each(['memory', 'stats', 'tracing', 'uma', 'mbuf'])('%s touches no shared word elsewhere', (name) => {
   expect(packageSources(name).flatMap(sharedAccessProblems)).toEqual([]);
 });
 

@@ -1,6 +1,6 @@
 /** `netstat -m` in both kernels' forms, and the owner table. */
 
-import { attachOwner, type OwnerStatistics, readOwners } from '@umbuf/tracing';
+import { attachOwner, type Mowner, readOwners } from '@umbuf/tracing';
 import { M_NOWAIT, readMemoryTypes } from '@umbuf/uma';
 import { expect, test } from 'vitest';
 import {
@@ -107,8 +107,7 @@ test("NetBSD: types in the tool's order, unknown ones by number, totals of 16 bi
 });
 
 test('NetBSD: owners, by how much is asked for', () => {
-  const owner: OwnerStatistics = {
-    address: 8 as never,
+  const owner: Mowner = {
     name: 'unknown',
     description: 'data',
     claims: 100n,

@@ -23,12 +23,13 @@ export const STATIC_NEXT: number = H.staticNext.at;
 
 /** Word index of each layer's root: the address of its root record, 0 = not made yet. */
 export const Root: Readonly<
-  Record<'statistics' | 'uma' | 'mbuf' | 'tracing' | 'application', number>
+  Record<'statistics' | 'uma' | 'mbuf' | 'tracing' | 'percpu' | 'application', number>
 > = {
   statistics: H.roots.at,
   uma: H.roots.at + 1,
   mbuf: H.roots.at + 2,
   tracing: H.roots.at + 3,
+  percpu: H.roots.at + 4,
   /** For applications and tests: free to use. */
   application: H.roots.at + 8,
 };

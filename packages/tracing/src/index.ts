@@ -2,6 +2,18 @@
 
 export { OwnerCounters, OwnerRecord, OWNERS_MAX, TracingRoot } from './layout.ts';
 export {
+  decodeMowners,
+  encodeMowner,
+  type Mowner,
+  MOWNER_BYTES,
+  MOWNER_COUNTERS,
+  MOWNER_ROOM,
+  type MownerRequest,
+  MownerStreamError,
+  readMowners,
+  sysctlMowners,
+} from './mowner-stream.ts';
+export {
   attachOwner,
   countOwner,
   detachOwner,

@@ -12,6 +12,20 @@ export const TracingRoot = {
   fields: {
     ownerCount: { at: 0, type: 'i32', kind: 'atomic', what: 'owner records made; they stay' },
     sequence: { at: 1, type: 'i32', kind: 'locked', what: 'attaches so far (registry lock)' },
+    sampleBytes: {
+      at: 24,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'call sites: mean bytes between two sampled allocations, 0 = off',
+    },
+    samples: {
+      at: 25,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'address of the table of sampled items, 0 = none yet',
+    },
+    sites: { at: 26, type: 'i32', kind: 'atomic', what: 'site record made last, 0 = none' },
+    siteCount: { at: 27, type: 'i32', kind: 'locked', what: 'site records (registry lock)' },
     owners: {
       at: 32,
       type: 'i32',
@@ -38,7 +52,10 @@ export const OwnerRecord = {
   },
 } as const;
 
-/** Six counters that only grow; a claim and its release may stand on different CPUs. */
+/**
+ * Counters that only grow; a claim and its release may stand on different CPUs. The first six are a
+ * mowner's, of mbufs; items of zones are counted apart, so that each law has one kind of holder.
+ */
 export const OwnerCounters = {
   name: 'owner counters',
   words: 32,
@@ -49,6 +66,13 @@ export const OwnerCounters = {
     clusterReleases: { at: 6, type: 'i64', kind: 'statistic', what: 'those with a cluster' },
     extClaims: { at: 8, type: 'i64', kind: 'statistic', what: 'those with external storage' },
     extReleases: { at: 10, type: 'i64', kind: 'statistic', what: 'those with external storage' },
+    itemClaims: { at: 12, type: 'i64', kind: 'statistic', what: 'items of zones claimed' },
+    itemReleases: {
+      at: 14,
+      type: 'i64',
+      kind: 'statistic',
+      what: 'items given back or claimed away',
+    },
   },
 } as const;
 

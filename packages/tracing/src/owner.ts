@@ -1,5 +1,5 @@
 /**
- * Owners (mowner(9)): who holds the memory. An owner is a name with six per-CPU counters of claims and
+ * Owners (mowner(9)): who holds the memory. An owner is a name with per-CPU counters of claims and
  * releases; what it holds is their difference, summed over all CPUs.
  *
  * An owner is known by the address of its record, which is the same in every thread. Records are static and
@@ -36,6 +36,8 @@ export const OwnerCounter: {
   readonly clusterReleases: 6;
   readonly extClaims: 8;
   readonly extReleases: 10;
+  readonly itemClaims: 12;
+  readonly itemReleases: 14;
 } = {
   claims: C.claims.at,
   releases: C.releases.at,
@@ -43,6 +45,8 @@ export const OwnerCounter: {
   clusterReleases: C.clusterReleases.at,
   extClaims: C.extClaims.at,
   extReleases: C.extReleases.at,
+  itemClaims: C.itemClaims.at,
+  itemReleases: C.itemReleases.at,
 };
 
 /** Adds one to a counter of an owner on CPU number `cpu`, which is the caller's. */
@@ -100,6 +104,9 @@ export interface OwnerCounts {
   readonly clusterReleases: bigint;
   readonly extClaims: bigint;
   readonly extReleases: bigint;
+  /** Items of zones; the six above are of mbufs. */
+  readonly itemClaims: bigint;
+  readonly itemReleases: bigint;
 }
 
 export interface OwnerStatistics extends OwnerCounts {
@@ -115,6 +122,7 @@ export function readOwnerCounters(arena: Arena, owner: Address): OwnerCounts {
   const releases = sumOf(arena, record, C.releases.at);
   const clusterReleases = sumOf(arena, record, C.clusterReleases.at);
   const extReleases = sumOf(arena, record, C.extReleases.at);
+  const itemReleases = sumOf(arena, record, C.itemReleases.at);
   return {
     claims: sumOf(arena, record, C.claims.at),
     releases,
@@ -122,6 +130,8 @@ export function readOwnerCounters(arena: Arena, owner: Address): OwnerCounts {
     clusterReleases,
     extClaims: sumOf(arena, record, C.extClaims.at),
     extReleases,
+    itemClaims: sumOf(arena, record, C.itemClaims.at),
+    itemReleases,
   };
 }
 
@@ -235,7 +245,8 @@ function holdsNothing(arena: Arena, record: number): boolean {
   return (
     sumOf(arena, record, C.claims.at) === sumOf(arena, record, C.releases.at) &&
     sumOf(arena, record, C.clusterClaims.at) === sumOf(arena, record, C.clusterReleases.at) &&
-    sumOf(arena, record, C.extClaims.at) === sumOf(arena, record, C.extReleases.at)
+    sumOf(arena, record, C.extClaims.at) === sumOf(arena, record, C.extReleases.at) &&
+    sumOf(arena, record, C.itemClaims.at) === sumOf(arena, record, C.itemReleases.at)
   );
 }
 

@@ -26,6 +26,12 @@ export const UmaRoot = {
       what: 'zones made; entries below it never change',
     },
     bucketDisable: { at: 1, type: 'i32', kind: 'hint', what: 'pages are short: no new buckets' },
+    waits: {
+      at: 2,
+      type: 'i32',
+      kind: 'hint',
+      what: 'word index of the histograms of waits, 0 = not recorded; stored once',
+    },
     limitedZones: { at: 4, type: 'i32', kind: 'atomic', what: 'zones that have a limit' },
     warningsOff: { at: 5, type: 'i32', kind: 'atomic', what: '1: vm.zone_warnings is 0' },
     lowMemoryOwner: {
@@ -190,6 +196,12 @@ export const ZoneRecord = {
       what: 'CPU + 1 | incarnation << 9 that began to destroy it',
     },
     spareLimit: { at: 52, type: 'i32', kind: 'locked', what: 'limit record of an earlier zone' },
+    defaultOwner: {
+      at: 55,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'address of the owner of new items, 0 = unattributed',
+    },
     reclaimers: {
       at: 56,
       type: 'i32',
@@ -482,7 +494,12 @@ export const ItemEntry = {
   fields: {
     state: { at: 0, type: 'i32', kind: 'atomic', what: 'live bit | generation << 1' },
     holder: { at: 1, type: 'i32', kind: 'atomic', what: 'CPU + 1 that holds it; 0 = none' },
-    owner: { at: 2, type: 'i32', kind: 'atomic', what: 'owner number (tracing), 0 = unattributed' },
+    owner: {
+      at: 2,
+      type: 'i32',
+      kind: 'statistic',
+      what: 'address of its owner (tracing), 0 = unattributed; written by whoever holds the item',
+    },
     time: {
       at: 3,
       type: 'i32',

@@ -3,7 +3,7 @@
  * the owners' sums.
  */
 
-import type { OwnerStatistics } from '@umbuf/tracing';
+import type { Mowner } from '@umbuf/tracing';
 
 /** mbstat as the tool sees it: 16 bits per type, so a total wraps at 65,536. */
 export interface Mbstat {
@@ -48,7 +48,7 @@ const LABEL_BYTES = 31;
  * The owner table of `netstat -mss`. `verbose` 0: owners whose pairs are out of balance; 1: those that ever
  * claimed; 2: all, as -v and -vv. Columns are small, ext, cluster.
  */
-export function formatOwners(owners: readonly OwnerStatistics[], verbose: 0 | 1 | 2 = 0): string {
+export function formatOwners(owners: readonly Mowner[], verbose: 0 | 1 | 2 = 0): string {
   const lines: string[] = [];
   let counter = HEADER_EVERY;
   const row = (label: string, kind: string, values: readonly bigint[]): void => {
@@ -83,7 +83,7 @@ function columns(values: readonly (bigint | string)[]): string {
   return values.map((value) => String(value).padStart(10)).join(' ');
 }
 
-function isSkipped(owner: OwnerStatistics, verbose: 0 | 1 | 2): boolean {
+function isSkipped(owner: Mowner, verbose: 0 | 1 | 2): boolean {
   if (verbose === 2) return false;
   if (verbose === 1) {
     return owner.claims === 0n && owner.extClaims === 0n && owner.clusterClaims === 0n;

@@ -60,6 +60,12 @@ export const ArenaHeader = {
       kind: 'locked',
       what: 'bytes of all static chunks (registry lock)',
     },
+    quiesce: {
+      at: 96,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'CPU + 1 | incarnation << 9 that asks the others to stand still, 0 = none',
+    },
   },
 } as const;
 
