@@ -34,14 +34,18 @@ test.each(layers)('$name depends on and imports what its layer has', (layer) => 
   expect(sources.flatMap((source) => importProblems(layer, manifest, source))).toEqual([]);
 });
 
-test.each(['memory/src', 'stats/src', 'tracing/src', 'uma/src', 'mbuf/src', 'interleave/src/runtime'])(
-  '%s imports nothing from node:',
-  (folder) => {
-    const sources = sourcesIn(`packages/${folder}`, '.ts');
-    expect(sources.length).toBeGreaterThan(0);
-    expect(sources.flatMap(nodeImportProblems)).toEqual([]);
-  },
-);
+test.each([
+  'memory/src',
+  'stats/src',
+  'tracing/src',
+  'uma/src',
+  'mbuf/src',
+  'interleave/src/runtime',
+])('%s imports nothing from node:', (folder) => {
+  const sources = sourcesIn(`packages/${folder}`, '.ts');
+  expect(sources.length).toBeGreaterThan(0);
+  expect(sources.flatMap(nodeImportProblems)).toEqual([]);
+});
 
 const sample: Layer = { name: 'uma', ours: ['memory', 'stats'], npm: ['piscina'] };
 

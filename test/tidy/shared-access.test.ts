@@ -4,9 +4,12 @@ import { expect, test } from 'vitest';
 import { sharedAccessProblems } from './support/shared-access.ts';
 import { packageSources } from './support/sources.ts';
 
-test.each(['memory', 'stats', 'tracing', 'uma', 'mbuf'])('%s touches no shared word elsewhere', (name) => {
-  expect(packageSources(name).flatMap(sharedAccessProblems)).toEqual([]);
-});
+test.each(['memory', 'stats', 'tracing', 'uma', 'mbuf'])(
+  '%s touches no shared word elsewhere',
+  (name) => {
+    expect(packageSources(name).flatMap(sharedAccessProblems)).toEqual([]);
+  },
+);
 
 function problemsOf(text: string): string[] {
   return sharedAccessProblems({ path: 'sample.ts', text });

@@ -52,9 +52,11 @@ test('a record is name, description, 16 zeros and six sums, little-endian', () =
   const bytes = new Uint8Array(MOWNER_BYTES).fill(0xff);
   expect(sysctlMowners(cpu.arena, bytes)).toBe(MOWNER_BYTES);
   expect(new TextDecoder().decode(bytes.slice(0, 16))).toBe('fifteen bytes .\0');
-  expect([...bytes.slice(16, 20)]).toEqual([0x74, 0x78, 0, 0]);
-  expect([...bytes.slice(32, 48)]).toEqual(Array.from({ length: 16 }, () => 0));
-  expect([...bytes.slice(48)]).toEqual(counts.flatMap((count) => [count, 0, 0, 0, 0, 0, 0, 0]));
+  expect(Array.from(bytes.subarray(16, 20))).toEqual([0x74, 0x78, 0, 0]);
+  expect(Array.from(bytes.subarray(32, 48))).toEqual(Array.from({ length: 16 }, () => 0));
+  expect(Array.from(bytes.subarray(48))).toEqual(
+    counts.flatMap((count) => [count, 0, 0, 0, 0, 0, 0, 0]),
+  );
   expect(decodeMowners(bytes)).toEqual([
     {
       name: 'fifteen bytes .',
