@@ -25,6 +25,7 @@ export { Mbufs } from './mbufs.ts';
 export * from './netbsd-flags.ts';
 export { type DefaultOwners } from './owner.ts';
 export { type PresetView, presetView } from './preset.ts';
+export { EpgFlag, ExtPages, KtlsSession } from './pages/layout.ts';
 export type { MbufOptions, ZoneLimits } from './root.ts';
 export * from './sizing.ts';
 export {

@@ -176,6 +176,12 @@ export const MbufRoot = {
     sendTags: { at: 18, type: 'i32', kind: 'atomic', what: 'send tags that exist' },
     owners: { at: 20, type: 'i32', kind: 'owned', what: '1: owners are counted (MBUFTRACE)' },
     system: { at: 21, type: 'i32', kind: 'owned', what: 'address of the MbufSystem record' },
+    ktlsQueue: {
+      at: 22,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'first holder of pages that waits for its TLS session to be freed, 0 = none',
+    },
     externalFree: {
       at: 64,
       type: 'i32',
