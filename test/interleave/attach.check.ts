@@ -159,8 +159,12 @@ check(
       newcomer: (c) => attach(c, 0),
     },
     final: (c) => {
-      const things = c.claimed[0] === 'none' ? 2 : 3;
-      return c.results[0] === 'drained' && total(c) === things && kind(c, 0) === 0;
+      const [newcomer] = c.claimed;
+      if (newcomer !== 'none' && newcomer !== '0:2') return false;
+      const things = newcomer === 'none' ? 2 : 3;
+      if (c.results[0] !== 'drained' || kind(c, 0) !== 0) return false;
+      // Whoever goes offline takes nothing along.
+      return total(c) === things && c.made.arena.words[c.made.scratch + CACHES] === 0;
     },
     reachable: {
       'the newcomer got the number, an incarnation on': (c) => c.claimed[0] === '0:2',

@@ -115,6 +115,10 @@ export function explore(
     if (missing.length > 0 && settings.shard[1] > 1)
       notes.push(`not reached in this shard: ${names}`);
     else if (missing.length > 0) failure = noRun('unreachable', `no schedule reached: ${names}`);
+    const { cut, runs } = found;
+    if (cut === runs && runs > 0 && settings.shard[1] === 1) {
+      failure = noRun('step limit', `none of ${runs} schedules came to its end`);
+    }
   }
   return finish(
     found.phases,

@@ -663,9 +663,28 @@ describe('spinning', () => {
       },
       { budgetMs: 200, stepLimit: 100 },
     );
-    expect(report.cut).toBeGreaterThan(0);
-    expect(report.text()).toContain('step limit');
+    expect(report.cut).toBe(report.runs);
+    expect(kind(report), report.text()).toBe('step limit');
+    expect(report.text()).toContain('cut at the step limit');
     expect(report.exhaustive).toBe('');
+  });
+  test('a loop that stores what was there already is a livelock', () => {
+    const report = check(
+      'polls',
+      {
+        setup: () => words(),
+        cpus: {
+          poller: function* (m: Int32Array): Steps {
+            while ((yield op.load('look', m, 0)) === 0) yield op.write('note', m, 1, 0);
+          },
+          other: function* (m: Int32Array): Steps {
+            yield op.add('another word', m, 2, 1);
+          },
+        },
+      },
+      BUDGET,
+    );
+    expect(kind(report), report.text()).toBe('livelock');
   });
 });
 

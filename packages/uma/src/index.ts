@@ -27,6 +27,7 @@ export {
   WARNING_INTERVAL_S,
   zoneWarnings,
 } from './limit/warning.ts';
+export { freeHeld, HELD_ITEM, HELD_WHOLE } from './held.ts';
 export { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts';
 export { LOW_MEMORY_PAUSE_MS, lowMemory, onLowMemory } from './low-memory.ts';
 export { freePagesMin, updateBucketDisable } from './page-shortage.ts';

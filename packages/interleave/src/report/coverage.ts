@@ -18,8 +18,7 @@ export function covered(
   const parts: string[] = [];
   const share = shards === 1 ? '' : ` of the share of shard ${shard + 1}/${shards}`;
   const spins = folded > 0 ? ' (spin loops taken as awaits)' : '';
-  if (failure !== null && failure.kind !== 'unreachable')
-    parts.push('stopped at the first failure');
+  if (failure !== null && failure.schedule !== '') parts.push('stopped at the first failure');
   else if (exhaustive === 'schedules') parts.push(`all ${runs} schedules${share} explored${spins}`);
   else if (exhaustive === 'classes') {
     const n = phases.at(-1)?.runs ?? 0;

@@ -37,7 +37,10 @@ export function mergeReports(
   const failing = reports.filter(({ failure }) => failure !== null && isOfARun(failure));
   const missing = absent(reports, shards);
   const failure =
-    failing[0]?.failure ?? incomplete(missing, shards) ?? unreached(reachable, reports);
+    failing[0]?.failure ??
+    incomplete(missing, shards) ??
+    endless(reports) ??
+    unreached(reachable, reports);
   const exhaustive = exhaustiveness(reports, missing, generated);
   const notes = [...new Set(reports.flatMap((r) => r.notes))];
   if (shards > 1 && failing.length > 1) {
@@ -108,6 +111,13 @@ function incomplete(missing: readonly number[], shards: number): CheckFailure | 
   return noRun('incomplete', `not explored, their reports are missing: shards ${which}`);
 }
 
+/** Nothing was judged: of no schedule of any shard did the end come. */
+function endless(reports: readonly CheckReport[]): CheckFailure | null {
+  if (reports.some(({ runs, cut }) => cut < runs)) return null;
+  const runs = reports.reduce((total, report) => total + report.runs, 0);
+  return runs === 0 ? null : noRun('step limit', `none of ${runs} schedules came to its end`);
+}
+
 function unreached(
   reachable: Readonly<Record<string, number>>,
   reports: readonly CheckReport[],
@@ -119,7 +129,10 @@ function unreached(
 }
 
 /** A failure that no run shows. */
-export function noRun(kind: 'incomplete' | 'unreachable', message: string): CheckFailure {
+export function noRun(
+  kind: 'incomplete' | 'unreachable' | 'step limit',
+  message: string,
+): CheckFailure {
   return { kind, message, schedule: '', trace: null, scenario: '', replay: '' };
 }
 

@@ -9,7 +9,10 @@ export type ReadSource = (file: string) => string | undefined;
 
 /** A failure, with the run that shows it. */
 export interface CheckFailure {
-  /** 'unreachable' and 'incomplete' (a shard is missing) have no run that shows them. */
+  /**
+   * 'unreachable', 'incomplete' (a shard is missing) and 'step limit' (no schedule came to its end)
+   * have no run that shows them.
+   */
   readonly kind: FailureKind | 'unreachable' | 'incomplete';
   readonly message: string;
   readonly error?: unknown;

@@ -80,9 +80,13 @@ export function plain(machine: Machine, c: number, op: Op): unknown {
   if (kind === READ) {
     result = op.target[op.index];
     machine.spin.unchanged(c, op);
-  } else {
+  } else if (reads) {
     result = perform(op);
-    if (!reads) machine.spin.changed(c, address, op.size);
+  } else {
+    // A loop that stores what was there gets nowhere: it is going round all the same.
+    const before = peek(op);
+    result = perform(op);
+    if (!Object.is(peek(op), before)) machine.spin.changed(c, address, op.size);
   }
   machine.plainWrote = !reads;
   if (races !== null) {
