@@ -26,6 +26,7 @@ export const TracingRoot = {
     },
     sites: { at: 26, type: 'i32', kind: 'atomic', what: 'site record made last, 0 = none' },
     siteCount: { at: 27, type: 'i32', kind: 'locked', what: 'site records (registry lock)' },
+    rings: { at: 2, type: 'i32', kind: 'atomic', what: 'address of the event rings, 0 = none' },
     owners: {
       at: 32,
       type: 'i32',

@@ -208,6 +208,7 @@ export const ZoneRecord = {
       kind: 'atomic',
       what: 'uz_reclaimers: reclaims under way, for whoever destroys the zone',
     },
+    probes: { at: 57, type: 'i32', kind: 'hint', what: 'enabled probes of the zone, a bit each' },
     smr: { at: 60, type: 'i32', kind: 'owned', what: 'uz_smr: word index of the SMR, 0 = none' },
     events: {
       at: 63,
@@ -522,6 +523,8 @@ export const Feature = {
   /** The zone was destroyed: allocations and frees are refused. */
   dead: 128,
   redzone: 1024,
+  /** Its probe zone:alloc (in allocFeatures) or zone:free (in freeFeatures) is enabled. */
+  probe: 2048,
 } as const;
 
 /** Bits of `callbacks`. */

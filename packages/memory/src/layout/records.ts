@@ -66,6 +66,13 @@ export const ArenaHeader = {
       kind: 'atomic',
       what: 'CPU + 1 | incarnation << 9 that asks the others to stand still, 0 = none',
     },
+    probes: {
+      at: 104,
+      type: 'i32',
+      kind: 'hint',
+      count: 4,
+      what: 'enabled probes, a bit each: of mbufs, of zones (also those made later), of locks',
+    },
   },
 } as const;
 
