@@ -1,6 +1,12 @@
 /** `@umbuf/tracing`: owners, who hold the memory. See docs/architecture. */
 
-export { OwnerCounters, OwnerRecord, OWNERS_MAX, TracingRoot } from './layout.ts';
+export {
+  OWNER_NAME_BYTES,
+  OwnerCounters,
+  OwnerRecord,
+  OWNERS_MAX,
+  TracingRoot,
+} from './layout.ts';
 export {
   decodeMowners,
   encodeMowner,
@@ -14,14 +20,18 @@ export {
   sysctlMowners,
 } from './mowner-stream.ts';
 export {
+  allOwners,
   attachOwner,
   countOwner,
   detachOwner,
   OwnerCounter,
+  ownerCounterAt,
   ownerName,
   type OwnerCounts,
   type OwnerStatistics,
+  publishRevoked,
   readOwnerCounters,
   readOwners,
   requireOwner,
+  revokedOwner,
 } from './owner.ts';

@@ -4,6 +4,8 @@ import { checkLayout } from '@umbuf/memory';
 
 /** Owners that one arena can hold, detached ones with live claims included. */
 export const OWNERS_MAX = 256;
+/** Bytes of UTF-8 in the name or the description of an owner. */
+export const OWNER_NAME_BYTES = 15;
 
 /** One per arena, found through memory's `Root.tracing`. */
 export const TracingRoot = {
@@ -27,6 +29,12 @@ export const TracingRoot = {
     sites: { at: 26, type: 'i32', kind: 'atomic', what: 'site record made last, 0 = none' },
     siteCount: { at: 27, type: 'i32', kind: 'locked', what: 'site records (registry lock)' },
     rings: { at: 2, type: 'i32', kind: 'atomic', what: 'address of the event rings, 0 = none' },
+    revoked: {
+      at: 28,
+      type: 'i32',
+      kind: 'atomic',
+      what: 'address of the owner of freed items, 0 = none yet',
+    },
     owners: {
       at: 32,
       type: 'i32',

@@ -20,13 +20,11 @@ import {
   staticSpace,
   unlockRegistry,
 } from '@umbuf/memory';
-import { OwnerCounters, OwnerRecord, OWNERS_MAX, TracingRoot } from './layout.ts';
+import { OWNER_NAME_BYTES, OwnerCounters, OwnerRecord, OWNERS_MAX, TracingRoot } from './layout.ts';
 
 const R = TracingRoot.fields;
 const O = OwnerRecord.fields;
 const C = OwnerCounters.fields;
-/** Bytes of a name or a description. */
-const TEXT_BYTES = 15;
 
 /** Word offset of each counter. */
 export const OwnerCounter: {
@@ -48,6 +46,11 @@ export const OwnerCounter: {
   itemClaims: C.itemClaims.at,
   itemReleases: C.itemReleases.at,
 };
+
+/** Index among the arena's 64-bit words of an owner's counter on CPU number `cpu`. */
+export function ownerCounterAt(owner: number, cpu: number, counter: number): number {
+  return ((owner >> 2) + OwnerRecord.words + cpu * OwnerCounters.words + counter) >> 1;
+}
 
 /** Adds one to a counter of an owner on CPU number `cpu`, which is the caller's. */
 export function countOwner(
@@ -157,6 +160,29 @@ export function readOwners(arena: Arena): OwnerStatistics[] {
   return found.map(({ sequence: _sequence, ...owner }) => owner);
 }
 
+/** All owners that were ever attached and are not another's by now, detached ones too; for fsck. */
+export function allOwners(arena: Arena): Address[] {
+  const { words } = arena;
+  const root = Atomics.load(words, Root.tracing) >> 2;
+  const count = root === 0 ? 0 : Atomics.load(words, root + R.ownerCount.at);
+  return Array.from(
+    words.subarray(root + R.owners.at, root + R.owners.at + count),
+    (record) => (record << 2) as Address,
+  );
+}
+
+/** The owner of freed items; 0 while no item has had an owner. */
+export function revokedOwner({ words }: Pick<Arena, 'words'>): Address {
+  const root = Atomics.load(words, Root.tracing) >> 2;
+  return (root === 0 ? 0 : Atomics.load(words, root + R.revoked.at)) as Address;
+}
+
+/** Makes an attached owner that of freed items. Under the registry lock; the first one stays. */
+export function publishRevoked({ words }: Cpu, owner: Address): void {
+  const root = Atomics.load(words, Root.tracing) >> 2;
+  if (owner !== 0) Atomics.compareExchange(words, root + R.revoked.at, 0, owner);
+}
+
 /** Name and description of an owner. */
 export function ownerName(
   arena: Arena,
@@ -261,9 +287,9 @@ function sumOf(arena: Arena, record: number, counter: number): bigint {
 
 function encode(what: string, text: string, least: number): Uint8Array {
   const bytes = new TextEncoder().encode(text);
-  if (bytes.length < least || bytes.length > TEXT_BYTES) {
+  if (bytes.length < least || bytes.length > OWNER_NAME_BYTES) {
     throw new ArgumentError(
-      `owner: ${what} ${JSON.stringify(text)}: ${least} to ${TEXT_BYTES} bytes of UTF-8`,
+      `owner: ${what} ${JSON.stringify(text)}: ${least} to ${OWNER_NAME_BYTES} bytes of UTF-8`,
     );
   }
   return bytes;

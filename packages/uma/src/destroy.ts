@@ -42,6 +42,7 @@ import { isLive, itemEntry, itemHolder } from './item-table.ts';
 import { kegDomain } from './keg.ts';
 import { ItemEntry, KegDomain, KegRecord, SlabHeader, UmaRoot, ZoneRecord } from './layout.ts';
 import { zoneLimit } from './limit/reserve.ts';
+import { revokeItemOwner } from './owner/item-owner.ts';
 import { drainSlabs } from './slab.ts';
 import { smrAdvanceNow, smrWait } from './smr/poll.ts';
 import type { Uma } from './uma.ts';
@@ -70,8 +71,8 @@ export interface LeakedItem {
   readonly address: Address;
   /** CPU that allocated or adopted it; -1 without an item table. */
   readonly holder: number;
-  /** Owner number (tracing); 0 = unattributed. */
-  readonly owner: number;
+  /** Address of its owner; 0 = unattributed. */
+  readonly owner: Address;
   /** Milliseconds since its allocation; -1 without an item table. */
   readonly ageMs: number;
 }
@@ -323,15 +324,17 @@ function listLeaks(uma: Uma, keg: number, slab: number, leaked: LeakedItem[]): v
     const address = (memory[slab + S.data.at]! + index * words(uma, keg + K.rsize.at)) as Address;
     const entry = table === 0 ? 0 : itemEntry(uma, keg, address);
     if (entry === 0 || !isLive(uma, entry)) {
-      leaked.push({ address, holder: -1, owner: 0, ageMs: -1 });
+      leaked.push({ address, holder: -1, owner: 0 as Address, ageMs: -1 });
       continue;
     }
     leaked.push({
       address,
       holder: itemHolder(uma, entry),
-      owner: Atomics.load(memory, entry + ItemEntry.fields.owner.at),
+      owner: Atomics.load(memory, entry + ItemEntry.fields.owner.at) as Address,
       ageMs: (now - Atomics.load(memory, entry + ItemEntry.fields.time.at)) | 0,
     });
+    // A lost item is nobody's.
+    revokeItemOwner(uma, entry);
   }
 }
 

@@ -6,6 +6,7 @@
  * The numbers in the messages are those of the spec: 1 keg conservation, 2 slabs, 3 exactly one
  * place, 4 live bits, 5 accounting, 6 limits, 7 sleepers, 8 buckets, 9 estimator, 10 callbacks of
  * the keg, 11 SMR, 12 contents, 13 pages, with slab headers and item tables. (14 is the mbufs'.)
+ * 15 owners of items (owner/check.ts).
  */
 
 import {
@@ -36,6 +37,7 @@ import {
   ZoneRecord,
 } from './layout.ts';
 import { checkZoneLimit } from './limit/check.ts';
+import { ownerViolations } from './owner/check.ts';
 import { damagedBytes } from './redzone.ts';
 import { smrViolations } from './smr/check.ts';
 import type { Uma } from './uma.ts';
@@ -113,7 +115,7 @@ export function fsck(uma: Uma): FsckReport {
     if (!census.placed.has(item)) census.violations.push(`3: ${where}: ${item} is no item's start`);
   }
   checkParts(uma, live, census);
-  census.violations.push(...smrViolations(uma));
+  census.violations.push(...smrViolations(uma), ...ownerViolations(uma));
   return { violations: census.violations, live };
 }
 

@@ -70,6 +70,8 @@ export {
 } from './statistics/occupancy.ts';
 export { readStranded, type StrandedCpu, type StrandedState } from './statistics/stranded.ts';
 export { addUmaSysctl, umaSysctl } from './statistics/sysctl.ts';
+export { itemOwner } from './owner/item-owner.ts';
+export { type WalkedItem, walkItems } from './owner/walk.ts';
 export { ownCopy, pcpuCopy, pcpuZones } from './pcpu.ts';
 export { type UmaView, viewUma } from './statistics/view.ts';
 export {

@@ -23,6 +23,7 @@ import type { Uma } from './uma.ts';
 
 const STATE = ItemEntry.fields.state.at;
 const HOLDER = ItemEntry.fields.holder.at;
+const OWNER = ItemEntry.fields.owner.at;
 const TIME = ItemEntry.fields.time.at;
 const TABLE = SlabHeader.fields.table.at;
 const DATA = SlabHeader.fields.data.at;
@@ -37,6 +38,7 @@ export function clearTable(uma: Uma, table: number, items: number, epoch: number
     const entry = (table >> 2) + index * ItemEntry.words;
     Atomics.store(uma.words, entry + STATE, generation << 1);
     Atomics.store(uma.words, entry + HOLDER, 0);
+    uma.words[entry + OWNER] = 0;
   }
 }
 

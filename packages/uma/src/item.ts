@@ -31,6 +31,7 @@ import {
   ZoneRecord,
 } from './layout.ts';
 import { M_LATER, releaseRest, reserveForItem, zoneLimit } from './limit/reserve.ts';
+import { initItemOwner, revokeItemOwner } from './owner/item-owner.ts';
 import { checkRedzone } from './redzone.ts';
 import { zeroItem } from './pcpu.ts';
 import { pushUntouched } from './smr/zone-free.ts';
@@ -144,6 +145,7 @@ function construct(
         `Duplicate alloc of ${item} from zone ${uma.zoneName(zone)}, CPU ${uma.cpu.number}`,
       );
     }
+    initItemOwner(uma, zone, entry);
   }
   return true;
 }
@@ -199,6 +201,7 @@ export function freeWithFeatures(
       `zone ${uma.zoneName(zone)}, CPU ${cpu.number}: duplicate free of ${item}`,
     );
   }
+  if (entry !== 0) revokeItemOwner(uma, entry);
   if (!smr) {
     if ((features & Feature.dtor) !== 0) runDtor(uma, zone, item, argument);
     if ((features & Feature.trash) !== 0) {

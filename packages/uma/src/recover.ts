@@ -34,6 +34,7 @@ import { isPressed, relieve, relieveAll } from './limit/pressure.ts';
 import { zoneLimit } from './limit/reserve.ts';
 import { flushOwn, moveAndFree } from './drain-cpus.ts';
 import { endLowMemory } from './low-memory.ts';
+import { revokeItemOwner } from './owner/item-owner.ts';
 import { destroySlab } from './slab.ts';
 import { endSections } from './smr/create.ts';
 import { repairExpiring } from './smr/zone-expire.ts';
@@ -168,6 +169,7 @@ function repairItem(uma: Uma, slot: number): void {
   if ((features & Feature.items) !== 0) {
     const entry = itemEntry(uma, keg, item);
     if (isLive(uma, entry)) markFree(uma, entry);
+    revokeItemOwner(uma, entry);
   }
   if (state === ItemState.visible) {
     pushVisible(uma, cache, slot);

@@ -28,6 +28,7 @@ import type { Maxaction } from './limit/maxaction.ts';
 import { zoneLimit } from './limit/reserve.ts';
 import { setCarried, setMax, setMaxcache } from './limit/set-max.ts';
 import { type LimitStatistics, readLimitStatistics } from './limit/statistics.ts';
+import { claimItem, setZoneOwner } from './owner/item-owner.ts';
 import { prealloc, setReserve } from './prealloc.ts';
 import type { Fields, Struct } from './typed/struct.ts';
 import { typedZone, type TypedZone } from './typed/typed-zone.ts';
@@ -36,6 +37,7 @@ import type { Smr } from './smr/smr.ts';
 import { setWarning } from './limit/warning.ts';
 import type { Uma } from './uma.ts';
 import { closedOperations, letGo, requireLive } from './zone-life.ts';
+import { checkRange, requireTimeout } from './zone-arguments.ts';
 import { zoneCache } from './zone-domain.ts';
 import { readZoneStatistics, type ZoneStatistics } from './zone-statistics.ts';
 
@@ -287,6 +289,25 @@ export class Zone {
   }
 
   /**
+   * `owner`, an address of `attachOwner`, takes a live item of the zone over (`m_claim`); 0 and its own
+   * owner change nothing. Nothing in a zone without an item table, as in a kernel without MBUFTRACE.
+   * Throws `ArgumentError` for what is no owner, and no live item.
+   */
+  claim(item: Address, owner: Address): void {
+    this.requireOpen();
+    claimItem(this.uma, this.record, item, owner);
+  }
+
+  /**
+   * Says whose the zone's new items are; 0: nobody's, and without an owner those of `unknown.<zone>`,
+   * until they are claimed. Returns the owner: 0 also where there is no item table, or no room for one.
+   */
+  setOwner(owner?: Address): Address {
+    this.enter();
+    return setZoneOwner(this.uma, this.record, owner);
+  }
+
+  /**
    * The zone's items as objects with the fields of `struct`, from whose definition it was opened.
    * Throws `ZoneMismatchError` for any other.
    */
@@ -355,19 +376,6 @@ export class Zone {
   statistics(): ZoneStatistics {
     this.requireOpen();
     return readZoneStatistics(this.uma, this.record);
-  }
-}
-
-function requireTimeout(name: string, timeoutMs: number): void {
-  if (!(timeoutMs >= 0)) throw new ArgumentError(`${name}: timeoutMs ${timeoutMs} is below 0`);
-}
-
-function checkRange(name: string, items: ArrayLike<number>, from: number, count: number): void {
-  if (!Number.isInteger(from) || !Number.isInteger(count) || from < 0 || count < 0) {
-    throw new ArgumentError(`${name}: from ${from} and count ${count} must be integers from 0`);
-  }
-  if (ArrayBuffer.isView(items) && from + count > items.length) {
-    throw new ArgumentError(`${name}: ${from} + ${count} is behind the array's ${items.length}`);
   }
 }
 
