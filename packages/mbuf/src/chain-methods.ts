@@ -5,6 +5,7 @@
  */
 
 import type { Address } from '@umbuf/memory';
+import { M_NOWAIT } from '@umbuf/uma';
 import type { Bytes } from './bytes.ts';
 import { adj, align, prepend, prependMbuf } from './chain/adjust.ts';
 import { copyup, ensureContig, pullup } from './chain/contiguous.ts';
@@ -23,7 +24,7 @@ import {
 } from './chain/data.ts';
 import { defrag } from './chain/defrag.ts';
 import { devget, type DeviceCopy } from './chain/devget.ts';
-import { demote, dupPkthdr, movePkthdr, pkthdrRemove } from './chain/header.ts';
+import { demote, demotePkthdr, dupPkthdr, movePkthdr, pkthdrRemove } from './chain/header.ts';
 import { add, append, cat, catpkt } from './chain/join.ts';
 import { hexadecimal, type PointerFormat, print } from './chain/print.ts';
 import { pulldown } from './chain/pulldown.ts';
@@ -216,13 +217,18 @@ export class ChainMethods extends MbufCore {
   }
 
   /** m_dup_pkthdr, M_COPY_PKTHDR: copies from's packet header to `to`. */
-  dupPkthdr(to: Address, from: Address): boolean {
-    return dupPkthdr(this, to, from);
+  dupPkthdr(to: Address, from: Address, how: number = M_NOWAIT): boolean {
+    return dupPkthdr(this, to, from, how);
   }
 
   /** m_pkthdr_remove: removes m's packet header. */
   pkthdrRemove(m: Address): void {
     pkthdrRemove(this, m);
+  }
+
+  /** m_demote_pkthdr: tags, send tag and header of m go; its data and its other flags stay. */
+  demotePkthdr(m: Address): void {
+    demotePkthdr(this, m);
   }
 
   /** m_demote: makes ordinary mbufs of a packet's. */

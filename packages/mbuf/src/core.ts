@@ -14,6 +14,7 @@ import { createFree, type Free } from './free.ts';
 import { createGet, type Get, type GetCluster } from './get.ts';
 import type { DefaultOwners } from './owner.ts';
 import type { PresetView } from './preset.ts';
+import type { InterfaceHooks } from './send-tag.ts';
 import { checkChain, checkMbuf } from './validate.ts';
 import type { MbufZones } from './zones.ts';
 
@@ -21,6 +22,7 @@ import type { MbufZones } from './zones.ts';
 export interface CoreParts {
   readonly root: number;
   readonly statistics: number;
+  readonly system: number;
   readonly zones: MbufZones;
   readonly preset: PresetName;
   readonly view: PresetView;
@@ -40,9 +42,10 @@ export class MbufCore implements PresetView {
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly kernels: Kernels;
   readonly level: number;
-  /** Word indices of the root record and of this CPU's MbufStatistics. */
+  /** Word indices of the root record, of this CPU's MbufStatistics, and of the MbufSystem record. */
   readonly root: number;
   readonly statistics: number;
+  readonly system: number;
   readonly zones: MbufZones;
   /** More mbufs than the arena can hold: a longer chain is a loop. */
   readonly chainMax: number;
@@ -71,6 +74,7 @@ export class MbufCore implements PresetView {
   readonly readOnlyUnless: number;
   readonly readOnlyExternal: number;
   readonly noFreeFlag: number;
+  readonly sendTagFlag: number;
   readonly packetZone: boolean;
 
   /** m_get(how, type): an mbuf; NULL on exhaustion. `how` is M_NOWAIT or M_WAITOK. */
@@ -106,6 +110,8 @@ export class MbufCore implements PresetView {
   /** This thread's ext_free callbacks by id, and what they threw in the running operation. */
   readonly externalFrees: (ExternalFree | undefined)[];
   readonly callbackErrors: unknown[];
+  /** This thread's hooks of interfaces, by number (send-tag.ts). */
+  readonly interfaces: (InterfaceHooks | undefined)[];
 
   protected constructor(uma: Uma, parts: CoreParts) {
     this.uma = uma;
@@ -118,6 +124,7 @@ export class MbufCore implements PresetView {
     this.level = uma.arena.level;
     this.root = parts.root;
     this.statistics = parts.statistics;
+    this.system = parts.system;
     this.zones = parts.zones;
     this.preset = parts.preset;
     this.quirks = parts.quirks;
@@ -143,6 +150,7 @@ export class MbufCore implements PresetView {
     this.readOnlyUnless = view.readOnlyUnless;
     this.readOnlyExternal = view.readOnlyExternal;
     this.noFreeFlag = view.noFreeFlag;
+    this.sendTagFlag = view.sendTagFlag;
     this.packetZone = view.packetZone;
     this.chainMax = Math.floor(uma.bytes.length / view.msize);
     this.offset = 0;
@@ -152,6 +160,7 @@ export class MbufCore implements PresetView {
     this.drainHooks = [];
     this.externalFrees = [];
     this.callbackErrors = [];
+    this.interfaces = [];
     const { get, gethdr, getcl } = createGet(this);
     this.get = get;
     this.gethdr = gethdr;

@@ -61,6 +61,11 @@ export class ExternalStorageError extends MbufError {
   override name = 'ExternalStorageError';
 }
 
+/** A send tag that cannot be, or that this thread could not free. */
+export class SendTagError extends MbufError {
+  override name = 'SendTagError';
+}
+
 /** An ext_free id that this thread has not registered, or that means another function elsewhere. */
 export class ExternalFreeError extends MbufError {
   override name = 'ExternalFreeError';

@@ -17,13 +17,14 @@ import { ExtType, FreebsdType } from './freebsd-flags.ts';
 import { ExternalRecord, MbufHeader, MbufStatistics, PacketHeader } from './layout.ts';
 import type { MbufCore } from './core.ts';
 import { revokeOwner } from './owner.ts';
-import { tagDeleteChain } from './tag.ts';
+import { releaseHeader } from './chain/header.ts';
 
 // Constants of this module, which V8 folds: an imported one is a cell that it loads and checks.
 const NULL = NONE;
 const M_EXT = EXT;
 const M_PKTHDR = PKTHDR;
 const TAGS = PacketHeader.fields.tags.at;
+const CSUM = PacketHeader.fields.csumFlags.at;
 const { EXT_PACKET, EXT_CLUSTER, EXT_SFBUF } = ExtType;
 /** m_type of an mbuf in use is 1 to this. */
 const TYPE_MAX: number = FreebsdType.MT_NOINIT - 1;
@@ -47,7 +48,7 @@ export function createFree(mbufs: MbufCore): {
   readonly freem: (m: Address) => void;
   readonly release: Free;
 } {
-  const { words, ext, pkthdr, level, statistics, noFreeFlag } = mbufs;
+  const { words, ext, pkthdr, level, statistics, noFreeFlag, sendTagFlag } = mbufs;
   const { callbackErrors } = mbufs;
   const { mbuf, packet, cluster } = mbufs.zones;
   const traced = mbufs.defaultOwners !== undefined;
@@ -64,7 +65,12 @@ export function createFree(mbufs: MbufCore): {
     if (checked || m <= 0 || (type - 1) >>> 0 >= TYPE_MAX) mbufs.checkMbuf('m_free', m);
     const flags = words[base + FLAGS]!;
     const next = words[base + NEXT]! as Address;
-    if ((flags & M_PKTHDR) !== 0 && words[base + pkthdr + TAGS] !== 0) tagDeleteChain(mbufs, m);
+    if (
+      (flags & M_PKTHDR) !== 0 &&
+      (words[base + pkthdr + TAGS]! | (words[base + pkthdr + CSUM]! & sendTagFlag)) !== 0
+    ) {
+      releaseHeader(mbufs, m);
+    }
     const storage = flags & storageFlags;
     if (storage === 0) {
       if (traced) revokeOwner(mbufs, m);

@@ -27,6 +27,12 @@ export { type DefaultOwners } from './owner.ts';
 export { type PresetView, presetView } from './preset.ts';
 export { EpgFlag, ExtPages, KtlsSession } from './pages/layout.ts';
 export type { MbufOptions, ZoneLimits } from './root.ts';
+export {
+  EOPNOTSUPP,
+  type InterfaceHooks,
+  SEND_TAG_BYTES,
+  type SendTagResult,
+} from './send-tag.ts';
 export * from './sizing.ts';
 export {
   INTERFACE_MAX,

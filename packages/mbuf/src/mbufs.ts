@@ -2,7 +2,8 @@
  * The mbuf system as one thread sees it. `Mbufs.attach(uma)` makes or adopts the arena's shared root
  * and opens the six zones; the object holds this thread's views, zones and ext_free callbacks (functions
  * cannot be shared), and the operations under their kernel names without `m_`: allocation and storage
- * here, chains in chain-methods.ts, packet tags in tag-methods.ts, the hottest (get, gethdr, getcl, free, freem, copym) in core.ts.
+ * here, chains in chain-methods.ts, packet tags in tag-methods.ts, send tags, the reserve pool and
+ * settings in system-methods.ts, the hottest (get, gethdr, getcl, free, freem, copym) in core.ts.
  *
  * Addresses in, addresses out: no JavaScript object is made per mbuf.
  */
@@ -20,7 +21,8 @@ import { attachDefaultOwners, claim, claimm } from './owner.ts';
 import { presetView } from './preset.ts';
 import { type MbufOptions, openRoot, rootLimits, rootPreset } from './root.ts';
 import { capacity, isWritable, leadingSpace, referenceCount, trailingSpace } from './segment.ts';
-import { TagMethods } from './tag-methods.ts';
+import { registerSendTagRepair } from './send-tag.ts';
+import { SystemMethods } from './system-methods.ts';
 import { applyLimits, openZones } from './zones.ts';
 
 const R = MbufRoot.fields;
@@ -28,7 +30,7 @@ const R = MbufRoot.fields;
 const attached = new WeakMap<Uma, Mbufs>();
 
 /** The constructor (core.ts) only stores fields. */
-export class Mbufs extends TagMethods {
+export class Mbufs extends SystemMethods {
   /**
    * The mbuf system of uma's arena, for this thread; the same object for the same Uma. The first
    * attach in the arena settles preset and settings; a later one may leave them out, and throws
@@ -48,6 +50,7 @@ export class Mbufs extends TagMethods {
     const mbufs = new Mbufs(uma, {
       root,
       statistics,
+      system: words[root + R.system.at]! >> 2,
       zones,
       preset,
       view,
@@ -57,6 +60,7 @@ export class Mbufs extends TagMethods {
       maxProtohdr: words[root + R.maxProtohdr.at]!,
     });
     registerRepair(arena, (cpu) => Mbufs.attach(umaOf(cpu)));
+    registerSendTagRepair(arena, (cpu) => Mbufs.attach(umaOf(cpu)));
     // As mbuf_init does: the drain hooks run when the arena's pages run out, too.
     onLowMemory(uma, () => void drainAll(mbufs));
     attached.set(uma, mbufs);

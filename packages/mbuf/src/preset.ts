@@ -4,7 +4,12 @@
  */
 
 import { M_EXT, type PresetName, presets } from './constants.ts';
-import { FREEBSD_COPYFLAGS, FREEBSD_DEMOTEFLAGS, FreebsdFlag } from './freebsd-flags.ts';
+import {
+  FREEBSD_COPYFLAGS,
+  FREEBSD_DEMOTEFLAGS,
+  FreebsdCsum,
+  FreebsdFlag,
+} from './freebsd-flags.ts';
 import { NETBSD_COPYFLAGS, NETBSD_EXTCOPYFLAGS, NetbsdFlag } from './netbsd-flags.ts';
 
 export interface PresetView {
@@ -34,6 +39,8 @@ export interface PresetView {
   readonly readOnlyExternal: number;
   /** M_NOFREE, or 0 where the preset has none. */
   readonly noFreeFlag: number;
+  /** The bit of csum_flags that says "rcvif is a send tag", or 0 where the preset has none. */
+  readonly sendTagFlag: number;
   /** Whether m_getcl uses the packet zone (FreeBSD) or attaches a cluster to an mbuf (NetBSD). */
   readonly packetZone: boolean;
 }
@@ -72,6 +79,7 @@ const freebsd: Masks = {
   readOnlyUnless: 0,
   readOnlyExternal: M_RDONLY | M_EXTPG,
   noFreeFlag: M_NOFREE,
+  sendTagFlag: FreebsdCsum.CSUM_SND_TAG | 0,
   packetZone: true,
 };
 
@@ -87,5 +95,6 @@ const netbsd: Masks = {
   readOnlyUnless: M_EXT_RW,
   readOnlyExternal: M_EXT_RW | M_EXT_ROMAP,
   noFreeFlag: 0,
+  sendTagFlag: 0,
   packetZone: false,
 };

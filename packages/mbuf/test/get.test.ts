@@ -47,6 +47,7 @@ describe.each(['freebsd', 'netbsd'] as PresetName[])('%s', (preset) => {
         const header = (used >> 2) + mbufs.pkthdr;
         mbufs.words.fill(-1, header, header + 1);
         mbufs.words.fill(-1, header + 2, header + 14);
+        mbufs.words[header + 3]! ^= mbufs.sendTagFlag; // csum_flags: with this bit rcvif is a send tag
         mbufs.free(used);
         const m = get(how, 1);
         const words = mbufs.words.slice((m >> 2) + mbufs.pkthdr, (m >> 2) + mbufs.pkthdr + 14);

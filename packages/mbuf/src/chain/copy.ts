@@ -12,6 +12,7 @@ import { shareStorage } from '../external/reference.ts';
 import { MbufHeader, PacketHeader } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
 import { capacity, hasPacketHeader, requireInt32, setPacketLength } from '../segment.ts';
+import { shareSendTag, unshareSendTag } from '../send-tag.ts';
 import { tagCopyChain } from '../tag.ts';
 import { copyHeaderWords, dupPkthdr, requirePacketHeader } from './header.ts';
 import { claimFrom, refOwner } from '../owner.ts';
@@ -29,6 +30,7 @@ const TYPE = MbufHeader.fields.type.at;
 const TYPE_BITS = 0xff;
 const PACKET_LEN = PacketHeader.fields.len.at;
 const TAGS = PacketHeader.fields.tags.at;
+const CSUM = PacketHeader.fields.csumFlags.at;
 
 /** m_copym of one thread. */
 export type CopyM = (m: Address, off: number, len: number, how: number) => Address;
@@ -40,7 +42,7 @@ export type CopyM = (m: Address, off: number, len: number, how: number) => Addre
  * nothing to copy. Throws ChainRangeError when the chain has fewer bytes.
  */
 export function createCopym(mbufs: MbufCore): CopyM {
-  const { words, kernels, ext, pkthdr, pktdat, copyFlags, sharedFlags, get } = mbufs;
+  const { words, kernels, ext, pkthdr, pktdat, copyFlags, sharedFlags, sendTagFlag, get } = mbufs;
   const traced = mbufs.defaultOwners !== undefined;
 
   return (m, off, len, how) => {
@@ -59,14 +61,16 @@ export function createCopym(mbufs: MbufCore): CopyM {
       const source = from >> 2;
       const n = get(how, words[source + TYPE]! & TYPE_BITS);
       if (n === NULL) {
-        mbufs.freem(top);
-        return NULL;
+        return abandon(mbufs, top);
       }
       const target = n >> 2;
       if (traced) claimFrom(mbufs, n, from as Address);
       if (header) {
         header = false;
         copyHeaderWords(words, target + pkthdr, (m >> 2) + pkthdr);
+        if ((words[target + pkthdr + CSUM]! & sendTagFlag) !== 0) {
+          shareSendTag(words, target + pkthdr);
+        }
         // A copy without tags for want of memory is a copy (B13).
         if (words[(m >> 2) + pkthdr + TAGS] !== 0) tagCopyChain(mbufs, n, m);
         words[target + FLAGS] = words[(m >> 2) + FLAGS]! & copyFlags;
@@ -118,8 +122,7 @@ export function dup(mbufs: MbufCore, m: Address, off: number, len: number, how: 
     }
     const n = mbufs.get(how, words[(from >> 2) + TYPE]! & TYPE_BITS);
     if (n === NULL) {
-      mbufs.freem(top);
-      return NULL;
+      return abandon(mbufs, top);
     }
     claimFrom(mbufs, n, from as Address);
     if (header) {
@@ -167,9 +170,16 @@ function startOfCopy(mbufs: MbufCore, m: Address, off: number, len: number): num
   return from;
 }
 
+/** Frees what was copied of a copy that fails. */
+function abandon(mbufs: MbufCore, top: Address): Address {
+  unshareSendTag(mbufs, top);
+  mbufs.freem(top);
+  return NULL;
+}
+
 /** The chain ended while copying: takes back what was copied and gives the error. */
 function tooShort(mbufs: MbufCore, top: Address, left: number): ChainRangeError {
-  mbufs.freem(top);
+  abandon(mbufs, top);
   return new ChainRangeError(`m_copym: m == 0, len ${left} [!COPYALL]`);
 }
 

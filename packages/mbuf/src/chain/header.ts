@@ -4,10 +4,20 @@
  */
 
 import type { Address } from '@umbuf/memory';
+import { M_NOWAIT } from '@umbuf/uma';
 import { M_EXT, M_PKTHDR } from '../constants.ts';
 import { ExternalStorageError, PacketHeaderError } from '../errors.ts';
 import { PacketHeader } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
+import { throwCallbackError } from '../external/callbacks.ts';
+import { checkFreeExternal } from '../external/reference.ts';
+import {
+  forgetSendTag,
+  hasSendTag,
+  releaseSendTag,
+  requireSendTag,
+  shareSendTag,
+} from '../send-tag.ts';
 import { tagCopyChain, tagDeleteChain } from '../tag.ts';
 import { DATA, FLAGS, hasPacketHeader, isWritable, NEXT } from '../segment.ts';
 
@@ -29,6 +39,9 @@ export function movePkthdr(mbufs: MbufCore, to: Address, from: Address): void {
   if (hasPacketHeader(mbufs, to) && words[(to >> 2) + mbufs.pkthdr + TAGS] !== 0) {
     throw new PacketHeaderError(`m_move_pkthdr: mbuf ${to} has packet tags of its own`);
   }
+  if (hasPacketHeader(mbufs, to) && hasSendTag(mbufs, to)) {
+    throw new PacketHeaderError(`m_move_pkthdr: mbuf ${to} has a send tag of its own`);
+  }
   transferHeader(mbufs, to, from);
 }
 
@@ -45,24 +58,36 @@ export function transferHeader(mbufs: MbufCore, to: Address, from: Address): voi
   words[target + TAGS] = words[source + TAGS]!;
   words[(to >> 2) + FLAGS] = (words[(from >> 2) + FLAGS]! & mbufs.copyFlags) | storage;
   if ((storage & M_EXT) === 0) words[(to >> 2) + DATA] = to + mbufs.pktdat;
+  forgetSendTag(mbufs, source);
   words[(from >> 2) + FLAGS]! &= ~M_PKTHDR;
 }
 
 /**
  * Copies from's packet header to `to` (m_dup_pkthdr, M_COPY_PKTHDR). to's flags become from's
  * M_COPYFLAGS and its own storage flags; without external storage its data starts behind the header.
- * to's own tags go. False when a tag could not be copied: the copy has none then, and is a copy (B13).
+ * A send tag is referenced. to's own tags go. False when a tag could not be copied: the copy has none
+ * then, and is a copy (B13). `how` is that of the tags.
  */
-export function dupPkthdr(mbufs: MbufCore, to: Address, from: Address): boolean {
+export function dupPkthdr(
+  mbufs: MbufCore,
+  to: Address,
+  from: Address,
+  how: number = M_NOWAIT,
+): boolean {
   const { words } = mbufs;
   requirePacketHeader(mbufs, 'm_dup_pkthdr', from);
   const flags = words[(to >> 2) + FLAGS]!;
-  if (hasPacketHeader(mbufs, to)) tagDeleteChain(mbufs, to);
+  if (hasPacketHeader(mbufs, to)) {
+    requireSendTag(mbufs, 'm_dup_pkthdr', to);
+    tagDeleteChain(mbufs, to);
+    releaseSendTag(mbufs, to);
+  }
   copyHeaderWords(words, (to >> 2) + mbufs.pkthdr, (from >> 2) + mbufs.pkthdr);
+  if (hasSendTag(mbufs, to)) shareSendTag(words, (to >> 2) + mbufs.pkthdr);
   words[(to >> 2) + FLAGS] =
     (words[(from >> 2) + FLAGS]! & mbufs.copyFlags) | (flags & mbufs.storageFlags);
   if ((flags & M_EXT) === 0) words[(to >> 2) + DATA] = to + mbufs.pktdat;
-  return words[(from >> 2) + mbufs.pkthdr + TAGS] === 0 || tagCopyChain(mbufs, to, from);
+  return words[(from >> 2) + mbufs.pkthdr + TAGS] === 0 || tagCopyChain(mbufs, to, from, how);
 }
 
 /** Copies a packet header, both given by word index, without its tags. */
@@ -91,7 +116,19 @@ export function copyHeaderWords(words: Int32Array, target: number, source: numbe
 export function pkthdrRemove(mbufs: MbufCore, m: Address): void {
   requirePacketHeader(mbufs, 'm_pkthdr_remove', m);
   if (mbufs.quirks && !isWritable(mbufs, m)) return;
+  demotePkthdr(mbufs, m);
+}
+
+/**
+ * Makes an ordinary mbuf of the first of a packet (m_demote_pkthdr): tags go, a send tag is released, the
+ * header is zeroed; the data stays. Throws PacketHeaderError when there is none, SendTagError when this
+ * thread could not free the tag, with nothing changed.
+ */
+export function demotePkthdr(mbufs: MbufCore, m: Address): void {
+  requirePacketHeader(mbufs, 'm_demote_pkthdr', m);
+  requireSendTag(mbufs, 'm_demote_pkthdr', m);
   removeHeader(mbufs, m);
+  throwCallbackError(mbufs);
 }
 
 /**
@@ -101,16 +138,32 @@ export function pkthdrRemove(mbufs: MbufCore, m: Address): void {
 export function demote(mbufs: MbufCore, m: Address, all: boolean, flags: number): void {
   const { words, demoteFlags } = mbufs;
   mbufs.checkChain('m_demote', m);
-  let at = all ? m : words[(m >> 2) + NEXT]!;
-  for (; at !== 0; at = words[(at >> 2) + NEXT]!) {
+  const first = all ? m : words[(m >> 2) + NEXT]!;
+  for (let at = first; at !== 0; at = words[(at >> 2) + NEXT]!) {
+    requireSendTag(mbufs, 'm_demote', at as Address);
+  }
+  for (let at = first; at !== 0; at = words[(at >> 2) + NEXT]!) {
     if ((words[(at >> 2) + FLAGS]! & M_PKTHDR) !== 0) removeHeader(mbufs, at as Address);
     words[(at >> 2) + FLAGS]! &= demoteFlags | flags;
   }
+  throwCallbackError(mbufs);
+}
+
+/**
+ * For m_free: the tags of a packet header go, its send tag is released. Throws, before anything has
+ * changed, what makes the free of `m` impossible.
+ */
+export function releaseHeader(mbufs: MbufCore, m: Address): void {
+  if ((mbufs.words[(m >> 2) + FLAGS]! & M_EXT) !== 0) checkFreeExternal(mbufs, m);
+  requireSendTag(mbufs, 'm_free', m);
+  tagDeleteChain(mbufs, m);
+  releaseSendTag(mbufs, m);
 }
 
 function removeHeader(mbufs: MbufCore, m: Address): void {
   const { words, pkthdr } = mbufs;
   tagDeleteChain(mbufs, m);
+  releaseSendTag(mbufs, m);
   words[(m >> 2) + FLAGS]! &= ~M_PKTHDR;
   const header = (m >> 2) + pkthdr;
   for (let word = 0; word < WORDS; word++) words[header + word] = 0;

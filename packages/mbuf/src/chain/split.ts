@@ -19,13 +19,16 @@ import {
   typeOf,
 } from '../segment.ts';
 import { claimFrom } from '../owner.ts';
+import { hasSendTag, shareSendTag } from '../send-tag.ts';
 
 const RCVIF = PacketHeader.fields.rcvif.at;
+const CSUM = PacketHeader.fields.csumFlags.at;
 
 /**
  * Cuts the chain after `len` bytes and returns the tail (m_split). NULL when the chain is shorter (a
  * negative `len` counts as huge; -1 throws) or memory is exhausted, with nothing changed; for a chain without packet header also when there is no
- * tail. With a packet header the tail gets one too (length and interface only), even at the very end.
+ * tail. With a packet header the tail gets one too (length and interface, or a reference to the send tag,
+ * only), even at the very end.
  */
 export function split(mbufs: MbufCore, m: Address, len: number, how: number): Address {
   requireInt32('m_split', 'len', len);
@@ -96,6 +99,10 @@ function splitPacket(
     moveRest(mbufs, n, cut, before);
   }
   setPacketLength(mbufs, m, len);
+  if (hasSendTag(mbufs, m)) {
+    words[(n >> 2) + pkthdr + CSUM]! |= mbufs.sendTagFlag;
+    shareSendTag(words, (n >> 2) + pkthdr);
+  }
   return n;
 }
 

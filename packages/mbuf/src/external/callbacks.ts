@@ -15,6 +15,7 @@ import { type Address, ArgumentError, hashText, NULL } from '@umbuf/memory';
 import { M_EXT } from '../constants.ts';
 import { ExternalFreeError } from '../errors.ts';
 import { FLAGS, NEXT } from '../segment.ts';
+import { requireSendTag } from '../send-tag.ts';
 import { EXTERNAL_FREE_MAX, ExternalRecord, MbufRoot, MbufStatistics } from '../layout.ts';
 import type { MbufCore } from '../core.ts';
 
@@ -72,6 +73,7 @@ export function requireExternalFrees(mbufs: MbufCore, m: Address): void {
   const { words } = mbufs;
   for (let at: number = m; at !== NULL; at = words[(at >> 2) + NEXT]!) {
     if ((words[(at >> 2) + FLAGS]! & M_EXT) !== 0) requireExternalFree(mbufs, at as Address);
+    requireSendTag(mbufs, 'm_free', at as Address);
   }
 }
 
