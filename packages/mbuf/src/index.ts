@@ -33,6 +33,7 @@ export {
   SEND_TAG_BYTES,
   type SendTagResult,
 } from './send-tag.ts';
+export * from './packet/index.ts';
 export * from './sizing.ts';
 export {
   INTERFACE_MAX,

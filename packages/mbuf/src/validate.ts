@@ -34,7 +34,7 @@ export function checkMbuf(mbufs: MbufCore, operation: string, m: Address): void 
 }
 
 /** Whether an mbuf could stand there at all: inside the pages, word-aligned. */
-function isPlausible(mbufs: MbufCore, m: number): boolean {
+export function isPlausible(mbufs: MbufCore, m: number): boolean {
   return (
     (m | 0) === m &&
     (m & 3) === 0 &&
