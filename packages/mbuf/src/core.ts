@@ -75,6 +75,7 @@ export class MbufCore implements PresetView {
   readonly readOnlyExternal: number;
   readonly noFreeFlag: number;
   readonly sendTagFlag: number;
+  readonly extpgFlag: number;
   readonly packetZone: boolean;
 
   /** m_get(how, type): an mbuf; NULL on exhaustion. `how` is M_NOWAIT or M_WAITOK. */
@@ -95,15 +96,22 @@ export class MbufCore implements PresetView {
   /** m_copym(m, off, len, how): a copy of a range that shares storage. */
   readonly copym: CopyM;
 
-  /** Second results: of `getptr` and `pulldown`, and of `ensureContig`, `makewritable`. */
+  /**
+   * Second results: of `getptr` and `pulldown`; of `ensureContig`, `makewritable`; of
+   * `mappedToUnmapped`.
+   */
   offset: number;
   head: Address;
+  tail: Address;
 
   /** Where `copym` begins in its first mbuf; of no use to callers. */
   copySkip: number;
 
   /** The tag zones that this thread has opened, by size. */
   readonly tagZones: (Zone | undefined)[];
+  /** The zones of pages and of TLS sessions, once this thread has needed them (pages/page.ts). */
+  pageZone: Zone | undefined;
+  ktlsZone: Zone | undefined;
   /** Drain hooks of this thread (drain.ts). */
   readonly drainHooks: DrainHook[];
 
@@ -151,10 +159,14 @@ export class MbufCore implements PresetView {
     this.readOnlyExternal = view.readOnlyExternal;
     this.noFreeFlag = view.noFreeFlag;
     this.sendTagFlag = view.sendTagFlag;
+    this.extpgFlag = view.extpgFlag;
     this.packetZone = view.packetZone;
     this.chainMax = Math.floor(uma.bytes.length / view.msize);
     this.offset = 0;
     this.head = NULL;
+    this.tail = NULL;
+    this.pageZone = undefined;
+    this.ktlsZone = undefined;
     this.copySkip = 0;
     this.tagZones = [];
     this.drainHooks = [];

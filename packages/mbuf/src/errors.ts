@@ -66,6 +66,14 @@ export class SendTagError extends MbufError {
   override name = 'SendTagError';
 }
 
+/**
+ * The operation needs a page mbuf (M_EXTPG) or takes none, or its pages are not as they can be; or the
+ * preset has no page mbufs.
+ */
+export class PageMbufError extends MbufError {
+  override name = 'PageMbufError';
+}
+
 /** An ext_free id that this thread has not registered, or that means another function elsewhere. */
 export class ExternalFreeError extends MbufError {
   override name = 'ExternalFreeError';

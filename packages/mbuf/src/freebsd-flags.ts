@@ -84,6 +84,12 @@ export const ExtType = {
   EXT_EXTREF: 255,
 } as const;
 
+/**
+ * Our ext_type of page mbufs, a number that no EXT_ type has: the kernel knows them by M_EXTPG alone, but a
+ * user of the storage that asks for its type gets one answer.
+ */
+export const EXT_PGS = 9;
+
 /** `ext_flags`. EXTREF and NOFREE are declared and unused. */
 export const ExtFlag = {
   EXT_FLAG_EMBREF: 0x1,

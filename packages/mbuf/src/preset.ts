@@ -41,6 +41,8 @@ export interface PresetView {
   readonly noFreeFlag: number;
   /** The bit of csum_flags that says "rcvif is a send tag", or 0 where the preset has none. */
   readonly sendTagFlag: number;
+  /** M_EXTPG, or 0 where the preset has none. */
+  readonly extpgFlag: number;
   /** Whether m_getcl uses the packet zone (FreeBSD) or attaches a cluster to an mbuf (NetBSD). */
   readonly packetZone: boolean;
 }
@@ -80,6 +82,7 @@ const freebsd: Masks = {
   readOnlyExternal: M_RDONLY | M_EXTPG,
   noFreeFlag: M_NOFREE,
   sendTagFlag: FreebsdCsum.CSUM_SND_TAG | 0,
+  extpgFlag: M_EXTPG,
   packetZone: true,
 };
 
@@ -96,5 +99,6 @@ const netbsd: Masks = {
   readOnlyExternal: M_EXT_RW | M_EXT_ROMAP,
   noFreeFlag: 0,
   sendTagFlag: 0,
+  extpgFlag: 0,
   packetZone: false,
 };
