@@ -42,6 +42,7 @@ export {
   PROFILE_CLASSES,
   SendTagRecord,
 } from './system-layout.ts';
+export { mbufMetrics } from './statistics/metrics.ts';
 export { formatNetbsdNetstatM, formatOwners, type Mbstat } from './statistics/netbsd-netstat.ts';
 export { formatNetstatM, type JumboCount, netstatM, type NetstatM } from './statistics/netstat.ts';
 export { liveTags, MTAG_PERSISTENT, TAG_HEADER_BYTES } from './tag.ts';

@@ -35,3 +35,26 @@ export {
   type SysctlType,
   type SysctlValue,
 } from './sysctl-value.ts';
+export {
+  arenaLocks,
+  arenaMetrics,
+  cpusEverOnline,
+  cpuStateName,
+  lockMetrics,
+} from './metrics/arena-metrics.ts';
+export {
+  counter,
+  gauge,
+  type HistogramBucket,
+  type HistogramFamily,
+  type InfoFamily,
+  MetricError,
+  type MetricFamily,
+  type MetricLabels,
+  type MetricSample,
+  type MetricValue,
+  type StateSetFamily,
+  type ValueFamily,
+} from './metrics/family.ts';
+export { METRICS_VERSION, metricsDocument, type MetricsDocument } from './metrics/json.ts';
+export { formatOpenMetrics, OPEN_METRICS_TYPE } from './metrics/open-metrics.ts';

@@ -35,3 +35,4 @@ export {
   requireOwner,
   revokedOwner,
 } from './owner.ts';
+export { ownerMetrics } from './metrics.ts';

@@ -68,11 +68,20 @@ export {
   readOccupancy,
   SLABS_PER_WALK,
 } from './statistics/occupancy.ts';
+export { namedLocks, umaMetrics } from './statistics/metrics.ts';
+export {
+  type KegPages,
+  PageKind,
+  type PageMap,
+  type PageMapCell,
+  readPageMap,
+} from './statistics/page-map.ts';
 export { readStranded, type StrandedCpu, type StrandedState } from './statistics/stranded.ts';
 export { addUmaSysctl, umaSysctl } from './statistics/sysctl.ts';
 export { itemOwner } from './owner/item-owner.ts';
 export { type WalkedItem, walkItems } from './owner/walk.ts';
 export { ownCopy, pcpuCopy, pcpuZones } from './pcpu.ts';
+export { readZoneUsage, type ZoneCpuUsage, type ZoneUsage } from './statistics/usage.ts';
 export { type UmaView, viewUma } from './statistics/view.ts';
 export {
   formatVmstatZ,
