@@ -170,7 +170,7 @@ describe('MetricError names family and rule', () => {
     [/a count of -1/, histogram([{ upTo: 2, count: -1 }])],
     [/a bound of Infinity/, histogram([{ upTo: Infinity, count: 1 }])],
   ];
-  test.each(cases)('%s', (what, ...broken) => {
+  test.each(cases.map(([what, ...broken]) => ({ what, broken })))('$what', ({ what, broken }) => {
     expect(() => formatOpenMetrics(broken)).toThrow(MetricError);
     expect(() => formatOpenMetrics(broken)).toThrow(what);
   });
