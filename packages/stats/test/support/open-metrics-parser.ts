@@ -120,7 +120,7 @@ function checkFamily({ name, type, unit, samples }: Open): void {
   if (unit !== '' && !name.endsWith(`_${unit}`)) fail(`${name}: does not end with its unit`);
   const seen = new Set<string>();
   for (const { name: sample, labels, value } of samples) {
-    const key = `${sample} ${JSON.stringify([...labels].toSorted())}`;
+    const key = `${sample} ${[...labels].map((pair) => JSON.stringify(pair)).toSorted()}`;
     if (seen.has(key)) fail(`${key}: twice`);
     seen.add(key);
     for (const label of labels.keys()) if (label.startsWith('__')) fail(`${name}: label ${label}`);
