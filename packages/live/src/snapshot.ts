@@ -4,8 +4,8 @@
  * says how they stand. Reading takes no lock and stops no CPU: values are of some moment each.
  */
 
-import { type Arena, DebugLevel, PAGE_SIZE, PagePool } from '@umbuf/memory';
-import { arenaLocks, cpusEverOnline, cpuStateName } from '@umbuf/stats';
+import { type Arena, DebugLevel, PAGE_SIZE } from '@umbuf/memory';
+import { arenaLocks, cpusEverOnline, cpuStateName, readPools } from '@umbuf/stats';
 import { readOwners } from '@umbuf/tracing';
 import {
   namedLocks,
@@ -211,15 +211,12 @@ const NO_MAP: LiveMap = {
 };
 
 function readPages(arena: Arena): LivePages {
-  const P = PagePool.fields;
   const pages = { total: arena.pages, free: 0, failures: 0, waits: 0, waitsGivenUp: 0 };
-  for (let domain = 0; domain < arena.domains; domain++) {
-    const pool = arena.poolTable + domain * PagePool.words;
-    const long = (at: number): number => Number(Atomics.load(arena.longs, (pool + at) >> 1));
-    pages.free += Atomics.load(arena.words, pool + P.freePages.at);
-    pages.failures += long(P.failures.at);
-    pages.waits += long(P.waits.at);
-    pages.waitsGivenUp += long(P.waitsGivenUp.at);
+  for (const pool of readPools(arena)) {
+    pages.free += pool.free;
+    pages.failures += Number(pool.failures);
+    pages.waits += Number(pool.waits);
+    pages.waitsGivenUp += Number(pool.waitsGivenUp);
   }
   return pages;
 }

@@ -41,6 +41,8 @@ export {
   cpusEverOnline,
   cpuStateName,
   lockMetrics,
+  type PoolUsage,
+  readPools,
 } from './metrics/arena-metrics.ts';
 export {
   counter,

@@ -39,34 +39,47 @@ function sizeMetrics(arena: Arena): MetricFamily[] {
   ];
 }
 
-function pageMetrics(arena: Arena): MetricFamily[] {
+/** What one page pool holds and has refused. */
+export interface PoolUsage {
+  readonly domain: number;
+  readonly pages: number;
+  readonly free: number;
+  /** Requests that found no run; that waited; whose wait ended without pages. */
+  readonly failures: bigint;
+  readonly waits: bigint;
+  readonly waitsGivenUp: bigint;
+}
+
+/** The page pools of all domains. */
+export function readPools(arena: Arena): PoolUsage[] {
+  return Array.from({ length: arena.domains }, (_, domain) => readPool(arena, domain));
+}
+
+function readPool({ poolTable, words, longs }: Arena, domain: number): PoolUsage {
   const P = PagePool.fields;
-  const domains = Array.from({ length: arena.domains }, (_, domain) => {
-    const pool = arena.poolTable + domain * PagePool.words;
-    const free = Atomics.load(arena.words, pool + P.freePages.at);
-    const all = arena.words[pool + P.endPage.at]! - arena.words[pool + P.firstPage.at]!;
-    const labels = { domain: String(domain) };
-    const long = (at: number): MetricSample => ({
-      labels,
-      value: Atomics.load(arena.longs, (pool + at) >> 1),
-    });
-    return {
-      pages: [
-        { labels: { ...labels, state: 'free' }, value: free },
-        { labels: { ...labels, state: 'used' }, value: all - free },
-      ],
-      failures: long(P.failures.at),
-      waits: long(P.waits.at),
-      gaveUp: long(P.waitsGivenUp.at),
-    };
-  });
-  const each = (of: (domain: (typeof domains)[number]) => MetricSample): MetricSample[] =>
-    domains.map(of);
+  const pool = poolTable + domain * PagePool.words;
+  return {
+    domain,
+    pages: words[pool + P.endPage.at]! - words[pool + P.firstPage.at]!,
+    free: Atomics.load(words, pool + P.freePages.at),
+    failures: Atomics.load(longs, (pool + P.failures.at) >> 1),
+    waits: Atomics.load(longs, (pool + P.waits.at) >> 1),
+    waitsGivenUp: Atomics.load(longs, (pool + P.waitsGivenUp.at) >> 1),
+  };
+}
+
+function pageMetrics(arena: Arena): MetricFamily[] {
+  const pools = readPools(arena);
+  const each = (value: (pool: PoolUsage) => bigint): MetricSample[] =>
+    pools.map((pool) => ({ labels: { domain: String(pool.domain) }, value: value(pool) }));
   return [
     gauge(
       'umbuf_pages',
       'Pages of 4096 bytes that the page pools serve',
-      domains.flatMap(({ pages }) => pages),
+      pools.flatMap(({ domain, free, pages }) => [
+        { labels: { domain: String(domain), state: 'free' }, value: free },
+        { labels: { domain: String(domain), state: 'used' }, value: pages - free },
+      ]),
     ),
     counter(
       'umbuf_page_failures',
@@ -81,7 +94,7 @@ function pageMetrics(arena: Arena): MetricFamily[] {
     counter(
       'umbuf_page_waits_given_up',
       'Waits for pages that ended without any',
-      each(({ gaveUp }) => gaveUp),
+      each(({ waitsGivenUp }) => waitsGivenUp),
     ),
   ];
 }
@@ -92,7 +105,7 @@ function cpuMetrics(arena: Arena): MetricFamily[] {
   const long = (at: number): MetricSample[] =>
     online.map((cpu) => ({
       labels: { cpu: String(cpu) },
-      value: Atomics.load(arena.longs, (arena.cpuTable + cpu * CpuRecord.words + at) >> 1),
+      value: cpuStatistic(arena, cpu, at),
     }));
   return [
     {
@@ -109,6 +122,10 @@ function cpuMetrics(arena: Arena): MetricFamily[] {
     counter('umbuf_cpu_claims', 'Claims of other CPUs that the CPU has made', long(F.claims.at)),
     counter('umbuf_cpu_answers', 'Drain requests that the CPU has answered', long(F.answers.at)),
   ];
+}
+
+function cpuStatistic(arena: Arena, cpu: number, at: number): bigint {
+  return Atomics.load(arena.longs, (arena.cpuTable + cpu * CpuRecord.words + at) >> 1);
 }
 
 /** Numbers of the CPUs that a thread has ever held. */
@@ -185,12 +202,13 @@ export function lockMetrics(
 
 /** The arena's counter(9) sets, whichever worker made them. */
 function counterSets(arena: Arena): MetricFamily {
-  const samples = listCounters(arena).flatMap((set) =>
-    set.counters.map(({ name }, index) => ({
-      labels: { set: set.name, counter: name },
-      value: counterFetch(arena, set.words[index]!),
-    })),
-  );
+  const samples: MetricSample[] = [];
+  for (const set of listCounters(arena)) {
+    for (const [index, { name }] of set.counters.entries()) {
+      const value = counterFetch(arena, set.words[index]!);
+      samples.push({ labels: { set: set.name, counter: name }, value });
+    }
+  }
   // counter(9) takes negative additions too.
   return gauge('umbuf_counter', 'Counters that the program has made (counter(9))', samples);
 }
