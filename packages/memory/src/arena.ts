@@ -15,6 +15,7 @@
 import { ARENA_BYTES_MAX, LINE_BYTES, PAGE_SIZE } from './address.ts';
 import { HandKind } from './cpu/hand-stack.ts';
 import { ArenaHooks } from './cpu/hooks.ts';
+import { recoverQuiesce } from './cpu/quiesce.ts';
 import { ArenaFormatError, ArgumentError } from './errors.ts';
 import { createKernels, type Kernels } from './kernel/index.ts';
 import { ArenaHeader, CpuRecord, PageEntry, PagePool } from './layout/records.ts';
@@ -80,7 +81,7 @@ export class Arena {
     this.kernels = views.kernels;
     this.hooks = new ArenaHooks();
     this.hooks.slotRepairs[HandKind.pages] = repairPages;
-    this.hooks.cacheRepairs.push(recoverPageWaits);
+    this.hooks.cacheRepairs.push(recoverPageWaits, recoverQuiesce);
     this.hooks.slotRepairs[HandKind.units] = repairUnits;
     this.pages = views.header[H.pages.at]!;
     this.cpus = views.header[H.cpus.at]!;

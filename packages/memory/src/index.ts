@@ -42,6 +42,7 @@ export {
 } from './cpu/hand-stack.ts';
 export { type AnswerHook, ArenaHooks, type CacheRepair, type SlotRepair } from './cpu/hooks.ts';
 export { answerRequests, checkpoint, enterCpu, leaveCpu } from './cpu/protocol.ts';
+export { type Quiesced, QUIESCE_MS, quiesce, quiesceAsync } from './cpu/quiesce.ts';
 export { hashText } from './hash.ts';
 export { markDead, recover, type RecoverResult } from './cpu/recover.ts';
 export { beginSection, endSection, isInSection, requireNoSection } from './cpu/section.ts';

@@ -17,7 +17,14 @@ export {
 } from './counter-set.ts';
 export { CounterSetRecord, LINE_COUNTERS } from './layout.ts';
 export { type Statistic, StatisticRegistry, type StatisticValue } from './registry.ts';
-export { differenceOf, type Snapshot, type SnapshotDifference, takeSnapshot } from './snapshot.ts';
+export {
+  differenceOf,
+  type Snapshot,
+  type SnapshotDifference,
+  type SnapshotOptions,
+  takeSnapshot,
+  takeSnapshotAsync,
+} from './snapshot.ts';
 export {
   SYSCTL_ERRNO,
   type SysctlErrno,

@@ -18,6 +18,11 @@ export interface Statistic {
   readonly description: string;
   /** A counter only grows, so two reads can be subtracted; gauges and texts are of the moment. */
   readonly kind: 'counter' | 'gauge' | 'text';
+  /**
+   * It counts ends of what another statistic counts the begins of (frees, releases): snapshots read it
+   * before the others, so that the difference is never negative.
+   */
+  readonly readFirst?: boolean;
   readonly read: () => StatisticValue;
 }
 

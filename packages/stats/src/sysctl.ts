@@ -45,6 +45,8 @@ export interface SysctlNode {
   readonly description: string;
   /** It only grows, so that two reads can be subtracted. */
   readonly counter?: boolean;
+  /** It counts ends (see Statistic.readFirst). */
+  readonly readFirst?: boolean;
   readonly read: () => SysctlValue;
   /**
    * Takes a new value of the node's type. Absent: the node is read-only. Refuses a value with
@@ -174,10 +176,10 @@ export class SysctlTree {
 /** The tree's values as statistics, for a `StatisticRegistry`. Opaque nodes are left out. */
 export function sysctlStatistics(tree: SysctlTree): Statistic[] {
   const statistics: Statistic[] = [];
-  for (const { path, description, counter, read, type } of tree.list()) {
+  for (const { path, description, counter, read, type, readFirst = false } of tree.list()) {
     if (type === 'opaque') continue;
     const kind = counter === true ? 'counter' : type === 'string' ? 'text' : 'gauge';
-    statistics.push({ path, description, kind, read: read as Statistic['read'] });
+    statistics.push({ path, description, kind, readFirst, read: read as Statistic['read'] });
   }
   return statistics;
 }

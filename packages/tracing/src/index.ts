@@ -19,6 +19,7 @@ export {
   readMowners,
   sysctlMowners,
 } from './mowner-stream.ts';
+export { ownerStatistics } from './owner-statistics.ts';
 export {
   allOwners,
   attachOwner,

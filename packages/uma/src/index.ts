@@ -77,6 +77,7 @@ export {
   readPageMap,
 } from './statistics/page-map.ts';
 export { readStranded, type StrandedCpu, type StrandedState } from './statistics/stranded.ts';
+export { arenaStatistics } from './statistics/all.ts';
 export { addUmaSysctl, umaSysctl } from './statistics/sysctl.ts';
 export { itemOwner } from './owner/item-owner.ts';
 export { type WalkedItem, walkItems } from './owner/walk.ts';

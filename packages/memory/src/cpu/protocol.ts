@@ -13,7 +13,7 @@
  */
 
 import { CpuUnavailableError, LockBusyError, Panic } from '../errors.ts';
-import { CpuRecord } from '../layout/records.ts';
+import { ArenaHeader, CpuRecord } from '../layout/records.ts';
 import type { Cpu } from './cpu.ts';
 import { settleHand } from './hand-stack.ts';
 import type { Arena } from '../arena.ts';
@@ -25,6 +25,10 @@ const POSTED = C.posted.at;
 const ANSWERED = C.answered.at;
 const ENTERS = C.enters.at;
 const ANSWERS = C.answers.at;
+
+/** How long a CPU stands still for one that asked and does not come to its end, in milliseconds. */
+const STILL_MS = 100;
+const QUIESCE = ArenaHeader.fields.quiesce.at;
 
 /** Looks at a claim before a thread that may not block gives up; a claim is under a microsecond. */
 const CLAIM_LOOKS = 100_000;
@@ -151,5 +155,20 @@ export function checkpoint(cpu: Cpu): void {
   }
   if (Atomics.load(words, base + POSTED) !== Atomics.load(words, base + ANSWERED)) {
     answerRequests(cpu);
+    standStill(cpu);
   }
+}
+
+/**
+ * Behind an answer: whoever asked may be one who wants all CPUs to stand still (quiesce.ts). Then this one
+ * leaves and waits for the end of that, at most `STILL_MS`, as in any other wait. Inside a read section it
+ * cannot leave, and on a CPU that may not block it cannot wait: it goes on, and is named.
+ */
+function standStill(cpu: Cpu): void {
+  const { words } = cpu;
+  const asker = Atomics.load(words, QUIESCE);
+  if (asker === 0 || asker === cpu.lockWord || !cpu.mayBlock || words[cpu.sections] !== 0) return;
+  leaveCpu(cpu);
+  Atomics.wait(words, QUIESCE, asker, STILL_MS);
+  enterCpu(cpu);
 }

@@ -60,7 +60,8 @@ export function zoneSysctl(
 ): SysctlNode[] {
   const nodes: SysctlNode[] = [];
   const add: Add = (leaf, type, description, read, counter = false) => {
-    nodes.push({ path: `vm.uma.${name}.${leaf}`, type, description, read, counter });
+    const readFirst = leaf === 'stats.frees';
+    nodes.push({ path: `vm.uma.${name}.${leaf}`, type, description, read, counter, readFirst });
   };
   addBasics(add, view, zone);
   addKeg(add, view, zone);
