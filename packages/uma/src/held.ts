@@ -11,6 +11,7 @@ import { countSample, trashFill } from './debug.ts';
 import { giveBack } from './hands.ts';
 import { itemEntry, markFree } from './item-table.ts';
 import { CacheRecord, Feature, Hand, ItemState, ZoneRecord } from './layout.ts';
+import { revokeItemOwner } from './owner/item-owner.ts';
 import type { Uma } from './uma.ts';
 import { zoneCache } from './zone-domain.ts';
 
@@ -43,7 +44,9 @@ export function freeHeld(uma: Uma, slot: number): void {
   const features = words[cache + FEATURES]!;
   if ((features & Feature.items) !== 0) {
     const keg = words[zone + ZoneRecord.fields.keg.at]!;
-    markFree(uma, itemEntry(uma, keg, words[slot + 1]!));
+    const entry = itemEntry(uma, keg, words[slot + 1]!);
+    markFree(uma, entry);
+    revokeItemOwner(uma, entry);
   }
   if ((features & Feature.trash) !== 0) {
     countSample(uma, zone, words[slot + 1]!);
